@@ -1,0 +1,172 @@
+"""The three kinds of data that pass between stages, checked when they are made.
+
+Axis order is ``(tilt, y, x, energy)`` and ``(z, y, x)``; the tilt axis is y. Index i of an axis of length N lies at
+``(i - N // 2) * pixel size``. Arrays inside a container are read-only: a stage returns a new container.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._validation import check_increasing, check_ndim, check_positive
+
+
+def _read_only(array: Any) -> Any:
+    """Return a read-only view of a numpy array (memory maps too); lazy arrays are read-only already."""
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+        return array
+    if hasattr(array, "dask"):
+        return array
+    return _read_only(np.asarray(array))
+
+
+class _Container:
+    """What the three containers share."""
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked again."""
+        return replace(self, **changes)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, eq=False)
+class TiltSeries(_Container):
+    """Images of one specimen at increasing tilt.
+
+    Parameters
+    ----------
+    images : array, shape (tilt, y, x)
+        numpy or Dask. NaN means not measured.
+    tilt_angles_deg : array_like, shape (tilt,)
+        Strictly increasing, degrees. Positive tilt: the projection at angle t integrates along (sin t, 0, cos t) in
+        (x, y, z) and is sampled along (cos t, 0, -sin t).
+    pixel_size_nm : float
+        Side of a square pixel, nm.
+    label : str, default ""
+        What the images show, such as ``"ADF"`` or ``"Mn K"``.
+
+    Raises
+    ------
+    ValueError
+        If axes, angles or pixel size are not as above.
+
+    Examples
+    --------
+    >>> series = TiltSeries(np.zeros((3, 4, 5)), [-10, 0, 10], 4.63, "ADF")
+    >>> series.n_tilts, series.images.flags.writeable
+    (3, False)
+    """
+
+    images: Any
+    tilt_angles_deg: NDArray[np.float64]
+    pixel_size_nm: float
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        check_ndim(self.images, "images", "tilt, y, x")
+        self._set("images", _read_only(self.images))
+        angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg", n=self.images.shape[0])
+        self._set("tilt_angles_deg", _read_only(angles))
+        self._set("pixel_size_nm", check_positive(self.pixel_size_nm, "pixel_size_nm", remedy="give it in nm"))
+
+    @property
+    def n_tilts(self) -> int:
+        """Number of tilts."""
+        return int(self.tilt_angles_deg.size)
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumTiltSeries(_Container):
+    """Spectra at every pixel of every tilt.
+
+    Parameters
+    ----------
+    counts : array, shape (tilt, y, x, energy)
+        numpy array, memory map or Dask array; never loaded whole unless asked for.
+    tilt_angles_deg : array_like, shape (tilt,)
+        Strictly increasing, degrees.
+    energy_ev : array_like, shape (energy,)
+        Center of each channel, strictly increasing, eV.
+    pixel_size_nm : float
+        Side of a square pixel, nm.
+    label : str, default ""
+        ``"EDS"``, ``"EELS low-loss"`` or ``"EELS core-loss"``.
+
+    Raises
+    ------
+    ValueError
+        If axes, angles, energies or pixel size are not as above.
+
+    Examples
+    --------
+    >>> series = SpectrumTiltSeries(np.zeros((1, 2, 2, 8)), [0], np.arange(8) * 0.15, 4.63)
+    >>> round(series.dispersion_ev, 2)
+    0.15
+    """
+
+    counts: Any
+    tilt_angles_deg: NDArray[np.float64]
+    energy_ev: NDArray[np.float64]
+    pixel_size_nm: float
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        check_ndim(self.counts, "counts", "tilt, y, x, energy")
+        self._set("counts", _read_only(self.counts))
+        angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg", n=self.counts.shape[0])
+        self._set("tilt_angles_deg", _read_only(angles))
+        energy = check_increasing(self.energy_ev, "energy_ev", n=self.counts.shape[3])
+        self._set("energy_ev", _read_only(energy))
+        self._set("pixel_size_nm", check_positive(self.pixel_size_nm, "pixel_size_nm", remedy="give it in nm"))
+
+    @property
+    def n_tilts(self) -> int:
+        """Number of tilts."""
+        return int(self.tilt_angles_deg.size)
+
+    @property
+    def dispersion_ev(self) -> float:
+        """Mean channel width, eV (NaN for a single channel)."""
+        if self.energy_ev.size < 2:
+            return float("nan")
+        return float((self.energy_ev[-1] - self.energy_ev[0]) / (self.energy_ev.size - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Tomogram(_Container):
+    """A quantity on a cubic voxel grid.
+
+    Parameters
+    ----------
+    values : array, shape (z, y, x)
+        z is the beam direction at zero tilt, y the tilt axis. NaN means not measured.
+    voxel_size_nm : float
+        Side of a cubic voxel, nm.
+    quantity : str, default ""
+        What the values are, with unit, such as ``"Mn (at%)"``.
+
+    Raises
+    ------
+    ValueError
+        If axes or voxel size are not as above.
+
+    Examples
+    --------
+    >>> Tomogram(np.ones((4, 4, 4)), 4.63, "density (1/nm³)").values.shape
+    (4, 4, 4)
+    """
+
+    values: Any
+    voxel_size_nm: float
+    quantity: str = field(default="")
+
+    def __post_init__(self) -> None:
+        check_ndim(self.values, "values", "z, y, x")
+        self._set("values", _read_only(self.values))
+        self._set("voxel_size_nm", check_positive(self.voxel_size_nm, "voxel_size_nm", remedy="give it in nm"))
