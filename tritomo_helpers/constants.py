@@ -1,0 +1,166 @@
+"""Numbers that the whole project shares, each with its source.
+
+Edge onsets, X-ray lines, the material, the published experiment and the colors of the book. Everything here is data; the
+formulas that use it live in :mod:`tritomo_helpers.spectroscopy`.
+"""
+
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+# --- Physics -----------------------------------------------------------------------------------------------------
+# CODATA 2018 (Tiesinga et al., Rev. Mod. Phys. 93, 025010, 2021).
+ELECTRON_REST_ENERGY_KEV: Final = 510.99895
+ELEMENTARY_CHARGE_C: Final = 1.602176634e-19
+BOHR_RADIUS_NM: Final = 0.0529177210903
+RYDBERG_EV: Final = 13.605693122994
+FINE_STRUCTURE: Final = 7.2973525693e-3
+AVOGADRO_PER_MOL: Final = 6.02214076e23
+BARN_NM2: Final = 1e-10
+"""One barn (1e-28 m²) in nm²."""
+
+# --- Elements and their valence states -----------------------------------------------------------------------------
+# Standard atomic weights, abridged: Prohaska et al., Pure Appl. Chem. 94, 573 (2022).
+ATOMIC_NUMBER: Final = MappingProxyType(
+    {"Li": 3, "C": 6, "O": 8, "F": 9, "Mn": 25, "Co": 27, "Ni": 28, "Cu": 29},
+)
+ATOMIC_WEIGHT_G_PER_MOL: Final = MappingProxyType(
+    {"Li": 6.94, "C": 12.011, "O": 15.999, "F": 18.998, "Mn": 54.938, "Co": 58.933, "Ni": 58.693, "Cu": 63.546},
+)
+SPECIES_ELEMENT: Final = MappingProxyType(
+    {
+        "Li": "Li",
+        "O": "O",
+        "F": "F",
+        "Mn4": "Mn",
+        "Mn3": "Mn",
+        "Mn2": "Mn",
+        "Co3": "Co",
+        "Co2": "Co",
+        "Ni2": "Ni",
+    },
+)
+"""Element of every species that the twin distinguishes; the digit is the formal valence."""
+
+D_HOLES: Final = MappingProxyType({"Mn4": 7, "Mn3": 6, "Mn2": 5, "Co3": 4, "Co2": 3, "Ni2": 2})
+"""Empty 3d orbitals of the free ion in an ionic picture: ten minus the number of 3d electrons."""
+
+# --- Edges --------------------------------------------------------------------------------------------------------
+# Onsets as drawn in EELS atlases: Ahn and Krivanek, EELS Atlas (1983), and the eXSpy/Gatan table. The L1 and K values
+# agree with the binding energies of xraylib 4 to 0.4 eV.
+EDGE_ONSET_EV: Final = MappingProxyType(
+    {
+        ("C", "K"): 284.0,
+        ("O", "K"): 532.0,
+        ("F", "K"): 685.0,
+        ("Mn", "L3"): 640.0,
+        ("Mn", "L2"): 651.0,
+        ("Mn", "L1"): 769.0,
+        ("Co", "L3"): 779.0,
+        ("Co", "L2"): 794.0,
+        ("Co", "L1"): 926.0,
+        ("Ni", "L3"): 855.0,
+        ("Ni", "L2"): 872.0,
+        ("Ni", "L1"): 1008.0,
+    },
+)
+"""Edge onsets in eV, by (element, shell)."""
+
+
+# --- X-ray lines --------------------------------------------------------------------------------------------------
+class XrayLine(NamedTuple):
+    """One X-ray line: who emits it, from which shell, at which energy, with which share of that shell's photons."""
+
+    element: str
+    name: str
+    shell: str
+    energy_kev: float
+    radiative_rate: float
+
+
+# Energies and radiative rates of xraylib 4.3 (Schoonjans et al., Spectrochim. Acta B 66, 776, 2011); doublets that no
+# silicon drift detector separates (Kα1,2; Lα1,2) are one entry with the summed rate. tests/test_constants.py compares
+# every entry with the library. Siegbahn names: Ll = L3-M1, Ln = L2-M1, La = L3-M4,5, Lb1 = L2-M4, Lb3,4 = L1-M2,3.
+XRAY_LINES: Final = (
+    XrayLine("C", "Ka", "K", 0.2774, 1.0),
+    XrayLine("O", "Ka", "K", 0.5249, 1.0),
+    XrayLine("F", "Ka", "K", 0.6768, 1.0),
+    XrayLine("Mn", "Ll", "L3", 0.5564, 0.1169),
+    XrayLine("Mn", "Ln", "L2", 0.5675, 0.1109),
+    XrayLine("Mn", "La", "L3", 0.6370, 0.8749),
+    XrayLine("Mn", "Lb1", "L2", 0.6481, 0.8813),
+    XrayLine("Mn", "Lb3,4", "L1", 0.7204, 0.9700),
+    XrayLine("Mn", "Ka", "K", 5.8950, 0.8819),
+    XrayLine("Mn", "Kb", "K", 6.4904, 0.1181),
+    XrayLine("Co", "Ll", "L3", 0.6779, 0.0803),
+    XrayLine("Co", "Ln", "L2", 0.6929, 0.0751),
+    XrayLine("Co", "La", "L3", 0.7757, 0.9144),
+    XrayLine("Co", "Lb1", "L2", 0.7907, 0.9199),
+    XrayLine("Co", "Lb3,4", "L1", 0.8661, 0.9753),
+    XrayLine("Co", "Ka", "K", 6.9252, 0.8810),
+    XrayLine("Co", "Kb", "K", 7.6494, 0.1190),
+    XrayLine("Ni", "Ll", "L3", 0.7429, 0.0690),
+    XrayLine("Ni", "Ln", "L2", 0.7601, 0.0640),
+    XrayLine("Ni", "La", "L3", 0.8511, 0.9267),
+    XrayLine("Ni", "Lb1", "L2", 0.8683, 0.9319),
+    XrayLine("Ni", "Lb3,4", "L1", 0.9400, 0.9767),
+    XrayLine("Ni", "Ka", "K", 7.4723, 0.8806),
+    XrayLine("Ni", "Kb", "K", 8.2647, 0.1194),
+    XrayLine("Cu", "Ll", "L3", 0.8113, 0.0585),
+    XrayLine("Cu", "Ln", "L2", 0.8312, 0.0538),
+    XrayLine("Cu", "La", "L3", 0.9295, 0.9400),
+    XrayLine("Cu", "Lb1", "L2", 0.9494, 0.9448),
+    XrayLine("Cu", "Lb3,4", "L1", 1.0225, 0.9776),
+    XrayLine("Cu", "Ka", "K", 8.0411, 0.8820),
+    XrayLine("Cu", "Kb", "K", 8.9054, 0.1180),
+)
+
+# --- The material -------------------------------------------------------------------------------------------------
+NCM111_FORMULA: Final = MappingProxyType({"Li": 1.0, "Mn": 1 / 3, "Co": 1 / 3, "Ni": 1 / 3, "O": 2.0})
+NCM111_DENSITY_G_PER_CM3: Final = 4.77
+"""X-ray density of LiNi1/3Co1/3Mn1/3O2 (Yabuuchi and Ohzuku, J. Power Sources 119-121, 171, 2003)."""
+NCM111_MOLAR_MASS_G_PER_MOL: Final = sum(n * ATOMIC_WEIGHT_G_PER_MOL[el] for el, n in NCM111_FORMULA.items())
+NCM111_FORMULA_UNITS_PER_NM3: Final = NCM111_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / NCM111_MOLAR_MASS_G_PER_MOL * 1e-21
+"""29.8 formula units per nm³: 9.93 atoms of each metal, 59.6 of oxygen."""
+NCM111_MEAN_FREE_PATH_NM: Final = 149.6
+"""Inelastic mean free path at 300 kV, 25.2 / 100 mrad (formula of Iakoubovskii et al., Microsc. Res. Tech. 71, 626, 2008)."""
+NCM111_PLASMON_EV: Final = 23.0
+"""Measured for layered NCM oxides: 22 to 24 eV; the free-electron estimate is higher, so this is an input."""
+CARBON_FILM_DENSITY_G_PER_CM3: Final = 2.0
+"""Amorphous carbon support film."""
+
+# --- The published experiment ---------------------------------------------------------------------------------------
+# "Correlative 3D Mapping of Structure, Composition, and Valence State Dynamics in Battery Cathodes via Simultaneous
+# ADF-EDS-EELS Tomography", Methods. Channel width and detector geometry of the EDS are the vendor's; see the book.
+BEAM_ENERGY_KEV: Final = 300.0
+BEAM_CURRENT_NA: Final = 0.300
+DWELL_TIME_S: Final = 0.05
+SCAN_STEP_NM: Final = 4.63
+SCAN_SHAPE: Final = (64, 64)
+TILT_ANGLES_DEG: Final = tuple(float(angle) for angle in range(-70, 71, 10))
+CONVERGENCE_ANGLE_MRAD: Final = 25.2
+COLLECTION_ANGLE_MRAD: Final = 100.0
+ADF_ANGLES_MRAD: Final = (100.0, 200.0)
+EELS_CHANNELS: Final = 2048
+EELS_DISPERSION_EV: Final = 0.15
+LOW_LOSS_START_EV: Final = -30.0
+CORE_LOSS_START_EV: Final = 600.0
+EDS_CHANNELS: Final = 4096
+EDS_CHANNEL_EV: Final = 10.0
+EDS_SOLID_ANGLE_SR: Final = 0.7
+EDS_ELEVATION_DEG: Final = 18.0
+EDS_AZIMUTHS_DEG: Final = (45.0, 135.0, 225.0, 315.0)
+
+# --- One visual language --------------------------------------------------------------------------------------------
+# Okabe and Ito, Color Universal Design (2008): safe for color-blind readers. Valence states are shades of their
+# element, dark for high.
+ELEMENT_COLORS: Final = MappingProxyType({"O": "#D55E00", "Mn": "#CC79A7", "Co": "#0072B2", "Ni": "#009E73"})
+VALENCE_COLORS: Final = MappingProxyType(
+    {
+        "Mn4": "#7A2E5A",
+        "Mn3": "#CC79A7",
+        "Mn2": "#E3A9C8",
+        "Co3": "#004B76",
+        "Co2": "#56A5D8",
+        "Ni2": "#009E73",
+    },
+)
