@@ -1,0 +1,55 @@
+# Every target makes .venv from the hash-locked requirements first, when it is missing or older than the lock.
+PY := .venv/bin/python
+export PYTHONUNBUFFERED = 1
+
+.PHONY: help book test lint format acceptance bench products offline serve lab lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv: .venv/.installed ## Make the environment and nothing else
+.venv/.installed: requirements-lock.txt requirements-dev-lock.txt pyproject.toml
+	@sh tools/make_venv.sh
+
+book: .venv/.installed ## Run every chapter and build the pages; STRICT=1 fails where data cannot be had
+	@$(PY) tools/build_book.py $(if $(filter 1,$(STRICT)),--strict)
+
+test: .venv/.installed ## Run the tests (under 5 minutes)
+	@$(PY) -m pytest -m "not acceptance"
+
+acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages
+	@$(PY) -m pytest -m acceptance
+
+lint: .venv/.installed ## Check style, types, import layers and that notebooks are stripped
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache --no-timings | tail -n +9
+	@$(PY) -m nbstripout --keep-id --verify book/*.ipynb && echo "Notebooks: stripped."
+
+format: .venv/.installed ## Bring code and notebooks into shape
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . ; $(PY) -m nbstripout --keep-id book/*.ipynb
+
+bench: .venv/.installed ## Compare with other packages on this machine; CASE=file.npz for a case of your own
+	@CASE="$(CASE)" $(PY) -m benchmarks
+
+products: .venv/.installed ## Compute the results that chapters hand to each other, once
+	@$(PY) -m tritomo_helpers.products
+
+offline: .venv/.installed ## Zip an edition of the book that needs no network
+	@$(PY) tools/build_book.py --offline
+
+serve: .venv/.installed ## Show the built book on http://127.0.0.1:8000
+	@test -f _build/html/index.html || $(MAKE) --no-print-directory book
+	@echo "The book is on http://127.0.0.1:8000 (Ctrl-C ends)."
+	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+lab: .venv/.installed ## Open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab --notebook-dir=book
+
+lock: ## Renew both locks from requirements.in and requirements-dev.in
+	@sh tools/make_lock.sh
+
+clean: ## Remove what the targets made (downloaded data stay)
+	rm -rf .venv _build book/_generated .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,130 @@
+"""The frame around the package: locks, Binder files, lint rules that are seen to catch what they are for."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+TOOLS = Path(sys.executable).parent
+
+
+def run(*command, cwd=ROOT, **options):
+    return subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, check=False, **options)
+
+
+def locked(name):
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ROOT / name).read_text(), flags=re.M))
+
+
+@pytest.mark.parametrize("name", ["requirements-lock.txt", "requirements-dev-lock.txt"])
+def test_lock_has_hashes_and_no_host(name):
+    text = (ROOT / name).read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", text)[1:]
+    assert len(entries) > 100
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in text
+    assert "index-url" not in text.split("\n", 2)[2]
+
+
+def test_binder_lock_is_lean_and_agrees_with_the_developers_lock():
+    binder, developers = locked("requirements-lock.txt"), locked("requirements-dev-lock.txt")
+    assert {"jupyter-book", "jupyterlab", "numpy", "scipy", "matplotlib", "ipywidgets", "hyperspy", "pooch"} <= set(
+        binder
+    )
+    assert not {"edrixs", "pytest", "ruff", "mypy", "astra-toolbox", "playwright"} & set(binder)
+    assert {"hatchling"} <= set(binder), "the build backend, so that postBuild fetches nothing unhashed"
+    assert binder.items() <= developers.items()
+
+
+def test_binder_files():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert "python=3.11" in environment["dependencies"]
+    assert {"pip": ["-r requirements-lock.txt"]} in environment["dependencies"]
+    assert not (ROOT / "binder").exists(), "it would make repo2docker overlook environment.yml"
+    assert "--no-deps" in (ROOT / "postBuild").read_text()
+
+
+def test_repo2docker_picks_up_environment_and_post_build(tmp_path):
+    tool = TOOLS / "jupyter-repo2docker"
+    if not tool.exists():
+        pytest.skip("jupyter-repo2docker is not installed")
+    for name in ("environment.yml", "postBuild", "requirements-lock.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    result = run(tool, "--no-build", "--debug", tmp_path, cwd=tmp_path)
+    said = result.stdout + result.stderr
+    assert "python=3.11" in said
+    copied, updated, post = (said.index(words) for words in ("COPY --chown=0:0 src/", "env update", "RUN ./postBuild"))
+    assert copied < updated < post, "the lock must be there when environment.yml asks for it"
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_locks_install_on_every_supported_python(version, tmp_path):
+    said = run(
+        TOOLS / "uv", "pip", "install", "--dry-run", "--require-hashes", "--only-binary", ":all:", "--no-cache",
+        "--python", sys.executable, "--python-version", version, "--target", tmp_path, "-r", "requirements-lock.txt",
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert "Would install" in said.stderr
+
+
+@pytest.fixture
+def copy_of_package(tmp_path):
+    shutil.copytree(
+        ROOT / "tritomo_helpers", tmp_path / "tritomo_helpers", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+PLANTED = {
+    "upwards": ("containers.py", "from tritomo_helpers import tomography", "Imports go down only"),
+    "inverse crime": ("simulation/__init__.py", "from tritomo_helpers import projection", "Simulated data"),
+    "second reader of files": ("tomography/__init__.py", "import hyperspy", "imported by io alone"),
+}
+
+
+@pytest.mark.parametrize("planted", [None, *PLANTED])
+def test_import_linter_catches_planted_imports(planted, copy_of_package):
+    if planted:
+        name, line, _ = PLANTED[planted]
+        with (copy_of_package / "tritomo_helpers" / name).open("a") as module:
+            module.write(f"\n{line}\n")
+    said = run(
+        TOOLS / "lint-imports", "--no-cache", cwd=copy_of_package, env={"PYTHONPATH": "", "PATH": "/usr/bin:/bin"}
+    )
+    assert (said.returncode == 0) == (planted is None), said.stdout
+    if planted:
+        assert re.search(PLANTED[planted][2] + r".* BROKEN", said.stdout)
+
+
+def test_unstripped_notebook_is_caught(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+    nbformat.write(notebook, tmp_path / "clean.ipynb")
+    notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="2")]
+    nbformat.write(notebook, tmp_path / "full.ipynb")
+    assert run(sys.executable, "-m", "nbstripout", "--keep-id", "--verify", tmp_path / "clean.ipynb").returncode == 0
+    assert run(sys.executable, "-m", "nbstripout", "--keep-id", "--verify", tmp_path / "full.ipynb").returncode != 0
+
+
+def test_wrong_python_is_one_clear_sentence(tmp_path):
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "make_venv.sh", tmp_path / "tools")
+    said = run("sh", "tools/make_venv.sh", cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "PYTHON": "false"})
+    assert said.returncode == 1
+    assert said.stderr.count("\n") == 1
+    assert "needs Python 3.11, 3.12 or 3.13" in said.stderr
+
+
+def test_nothing_of_a_machine_or_registry_stands_in_the_project():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    registries = "py" + r"pi\.org|python" + r"hosted\.|registry\.npm" + r"js|deb\.deb" + "ian"
+    found = run("git", "grep", "-lIE", f"{registries}|(^|[ \"'(=:])/(work|farm|root)/[A-Za-z.]", "--", ".").stdout
+    assert found == ""
