@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from tritomo_helpers import plotting
+from tritomo_helpers.plotting import style
+
+
+@pytest.fixture(autouse=True)
+def _book_style(monkeypatch):
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    with mpl.rc_context():
+        plotting.use_style()
+        yield
+        plt.close("all")
+
+
+def luminance(color):
+    """Relative luminance as WCAG 2 defines it."""
+    from matplotlib.colors import to_rgb
+
+    channels = np.array(to_rgb(color))
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_each_element_and_valence_state_has_its_own_color():
+    colors = [*plotting.ELEMENT_COLORS.values()]
+    assert len({c.lower() for c in colors}) == len(colors)
+    assert style.color_of("Mn L3") == plotting.ELEMENT_COLORS["Mn"]
+    assert style.color_of("total", "black") == "black"
+    states = [style.color_of(s) for s in ("Mn4+", "Mn3+", "Mn2+")]
+    assert len(set(states)) == 3
+
+
+def test_higher_valence_is_darker():
+    mn = [luminance(style.color_of(s)) for s in ("Mn4+", "Mn3+", "Mn2+")]
+    co = [luminance(style.color_of(s)) for s in ("Co3+", "Co2+")]
+    assert mn == sorted(mn)
+    assert co == sorted(co)
+
+
+@pytest.mark.parametrize(
+    ("n_pixels", "pixel_size_nm", "expected"),
+    [(64, 4.63, 100.0), (256, 0.0066, 0.5), (256, 13.08, 1000.0), (10, 1.0, 5.0)],
+)
+def test_scale_bar_is_a_round_length_and_as_long_as_it_says(n_pixels, pixel_size_nm, expected):
+    axes = plotting.show_image(np.zeros((n_pixels, n_pixels)), pixel_size_nm=pixel_size_nm)
+    bar = axes.lines[-1].get_xdata()
+    assert (bar[1] - bar[0]) * pixel_size_nm == pytest.approx(expected)
+    unit = {"nm": 1.0, "µm": 1000.0}
+    number, name = axes.texts[-1].get_text().split()
+    assert float(number) * unit[name] == pytest.approx(expected)
+
+
+def test_images_side_by_side_share_limits_and_one_color_bar():
+    axes = plotting.show_images([np.eye(4), 5 * np.eye(4), np.eye(4) - 2], titles=list("abc"), quantity="Mn (at%)")
+    assert {a.images[0].get_clim() for a in axes} == {(-2.0, 5.0)}
+    bars = [a for a in axes[0].figure.axes if hasattr(a, "_colorbar")]
+    assert len(bars) == 1
+    assert bars[0].get_xlabel() == "Mn (at%)"
+
+
+def test_not_measured_is_neither_a_limit_nor_a_color_of_the_map():
+    image = np.array([[1.0, np.nan], [3.0, 2.0]])
+    axes = plotting.show_image(image, quantity="counts")
+    assert axes.images[0].get_clim() == (1.0, 3.0)
+    colors = axes.images[0].get_cmap()
+    assert tuple(colors.get_bad()) not in {tuple(colors(v)) for v in np.linspace(0, 1, 256)}
+
+
+def test_the_difference_is_symmetric_and_keeps_its_sign():
+    axes = plotting.show_difference([[2.0, 0.0]], [[0.0, 1.0]])
+    assert axes.images[0].get_clim() == (-2.0, 2.0)
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[2.0, -1.0]])
+
+
+def test_adf_is_gray_and_other_quantities_are_not():
+    gray = plotting.show_image(np.eye(3), quantity="ADF (counts)").images[0].get_cmap().name
+    other = plotting.show_image(np.eye(3), quantity="Mn (counts)").images[0].get_cmap().name
+    assert (gray, other) == ("gray", "cividis")
+
+
+def test_edges_are_marked_where_they_are_and_only_in_the_range_shown():
+    energy = np.arange(500.0, 900.0)
+    edges = {"O K": 532.0, "Mn L3": 640.0, "Co L3": 779.0}
+    axes = plotting.show_spectrum(energy, energy, edges=edges, range_ev=(600, 700))
+    marks = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in marks] == [640.0]
+    assert marks[0].get_color() == plotting.ELEMENT_COLORS["Mn"]
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), energy[(energy >= 600) & (energy <= 700)])
+
+
+def test_names_of_close_edges_do_not_collide():
+    energy = np.arange(630.0, 680.0)
+    axes = plotting.show_spectrum(energy, energy, edges={"Mn L3": 640.0, "Mn L2": 641.0})
+    first, second = (text.xyann[0] for text in axes.texts)
+    assert second - first >= 0.05 * (energy[-1] - energy[0])
+
+
+def test_paper_is_hollow_ours_is_filled_truth_is_dashed_black():
+    axes = plotting.show_profiles(
+        {"Mn": [1, 2]}, [0, 5], x_label="", y_label="", truth={"Mn": [1, 1]}, null=([0, 0], [1, 1])
+    )
+    plotting.show_paper_values(axes, [0], [1], label="Mn, paper")
+    assert axes.lines[-1].get_markerfacecolor() == "white"
+    ours = axes.containers[0].lines[0]
+    assert ours.get_markerfacecolor() == plotting.ELEMENT_COLORS["Mn"]
+    truth = next(line for line in axes.lines if line.get_label() == "truth")
+    assert (truth.get_color(), truth.get_linestyle()) == ("black", "--")
+    assert "null" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_lines_leave_as_svg_and_images_as_png_at_twice_the_size():
+    lines = plotting.show_spectrum([1, 2], [1, 2]).figure
+    assert style.figure_png(lines) is None
+    assert style.figure_svg(lines).count("<svg") == 1
+    picture = plotting.show_image(np.eye(8), quantity="x").figure
+    assert style.figure_svg(picture) is None
+    data, metadata = style.figure_png(picture)
+    width = int.from_bytes(data[16:20], "big")  # of the IHDR chunk
+    assert width == pytest.approx(2 * metadata["width"], abs=2)
+
+
+def test_same_figure_gives_the_same_bytes():
+    texts = {style.figure_svg(plotting.show_spectrum([1, 3, 2], [1, 2, 3], edges={"O K": 2}).figure) for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_a_notebook_gets_one_format_per_figure():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    try:
+        plotting.use_style()
+        for figure, expected in ((plotting.show_spectrum([1, 2], [1, 2]).figure, "svg"), (_image_figure(), "png")):
+            data, _ = shell.display_formatter.format(figure)
+            kinds = {kind for kind in data if kind.startswith("image/")}
+            assert len(kinds) == 1
+            assert expected in kinds.pop()
+    finally:
+        InteractiveShell.clear_instance()
+
+
+def _image_figure():
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().imshow([[0, 1]])
+    return figure
+
+
+def test_labels_stay_readable_on_a_telephone():
+    """350 CSS pixels are what a page leaves for a figure on a 390-pixel screen; 9 of them is the smallest text."""
+    figures = [
+        plotting.show_spectrum([1, 2], [600, 700], label="O K", edges={"Mn L3": 640}, title="t").figure,
+        plotting.show_images([np.eye(4)] * 3, titles=list("abc"), quantity="counts", pixel_size_nm=1)[0].figure,
+        plotting.show_image(np.eye(4), quantity="ADF (counts)", pixel_size_nm=1).figure,
+    ]
+    for figure in figures:
+        figure.canvas.draw()
+        shrink = min(1.0, 350 / (figure.get_figwidth() * 96))
+        sizes = [
+            text.get_fontsize() for text in figure.findobj(lambda a: hasattr(a, "get_fontsize")) if text.get_text()
+        ]
+        assert min(sizes) * 96 / 72 * shrink >= 9
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: plotting.show_image(np.zeros(4)), "2 axes"),
+        (lambda: plotting.show_image(np.full((2, 2), np.nan)), "at least one measured pixel"),
+        (lambda: plotting.show_image(np.eye(2), limits=(1, 0)), "low < high"),
+        (lambda: plotting.show_images([]), "at least one image"),
+        (lambda: plotting.show_images([np.eye(2)], titles=["a", "b"]), "one per image"),
+        (lambda: plotting.show_difference(np.eye(2), np.eye(3)), "one grid"),
+        (lambda: plotting.show_spectrum([1, 2], [2, 1]), "increasing"),
+        (lambda: plotting.show_spectrum([1, 2, 3], [1, 2]), "shape"),
+        (lambda: plotting.show_spectrum([1, 2], [1, 2], range_ev=(5, 6)), "a range that meets"),
+        (lambda: plotting.mark_windows(plotting.show_spectrum([1, 2], [1, 2]), {"w": (2, 1)}), "swap"),
+        (lambda: plotting.show_curves({"a": ([1], [1, 2])}, x_label="", y_label=""), "one y for each x"),
+    ],
+)
+def test_bad_input_says_what_to_do(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,0 +1,40 @@
+"""Figures in one visual language: axes in, axes out.
+
+A reader learns a color once: each element and each valence state has its own, ADF is gray, the truth is a black dashed
+line, the null a gray band, a value quoted from the paper a hollow marker and one of ours a filled one. Images carry a
+scale bar and a color bar with its unit; spectra are in eV with their edges marked. :func:`use_style` is called once per
+notebook and no chapter sets a style of its own.
+"""
+
+from ..constants import ELEMENT_COLORS, VALENCE_COLORS
+from .curves import (
+    mark_windows,
+    show_curves,
+    show_paper_values,
+    show_profiles,
+    show_spectra,
+    show_spectrum,
+)
+from .images import add_scale_bar, show_difference, show_image, show_images
+from .style import NULL, OURS, PAPER, TRUTH, element_of, use_style
+
+__all__ = [
+    "ELEMENT_COLORS",
+    "NULL",
+    "OURS",
+    "PAPER",
+    "TRUTH",
+    "VALENCE_COLORS",
+    "add_scale_bar",
+    "element_of",
+    "mark_windows",
+    "show_curves",
+    "show_difference",
+    "show_image",
+    "show_images",
+    "show_paper_values",
+    "show_profiles",
+    "show_spectra",
+    "show_spectrum",
+    "use_style",
+]

@@ -1,0 +1,297 @@
+"""Images with a scale bar and a color bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._validation import check_ndim, check_positive, fail
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def _limits(images: Sequence[NDArray[Any]], limits: tuple[float, float] | None) -> tuple[float, float]:
+    """Return limits shared by all images: the given ones, or the range of the measured values."""
+    if limits is not None:
+        low, high = limits
+        if not low < high:
+            raise fail("limits", expected="(low, high) with low < high", got=limits, remedy="swap or widen the limits")
+        return float(low), float(high)
+    measured = [image[np.isfinite(image)] for image in images]
+    values = np.concatenate(measured) if measured else np.zeros(0)
+    if values.size == 0:
+        raise fail("image", expected="at least one measured pixel", got="only NaN", remedy="check the mask")
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def _color_map(cmap: Any, quantity: str) -> Any:
+    """Return the color map: ADF gray, everything else cividis; not-measured pixels stay light gray."""
+    import matplotlib as mpl
+
+    name = cmap if cmap is not None else ("gray" if quantity.startswith("ADF") else "cividis")
+    return (mpl.colormaps[name] if isinstance(name, str) else name).with_extremes(bad="0.85")
+
+
+def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any, pixel_size_nm: float | None) -> Any:
+    """Draw one image without axes ticks, with a scale bar when the pixel size is known."""
+    artist = axes.imshow(image, vmin=low, vmax=high, cmap=colors)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if pixel_size_nm is not None:
+        add_scale_bar(axes, pixel_size_nm)
+    return artist
+
+
+def add_scale_bar(ax: Axes, pixel_size_nm: float) -> float:
+    """Draw a scale bar of a round length on an image and return that length in nm.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes that show an image with one pixel per unit.
+    pixel_size_nm : float
+        Side of a pixel, nm.
+
+    Returns
+    -------
+    float
+        Length of the bar, nm: 1, 2 or 5 times a power of ten, a fifth to a half of the width.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> _ = axes.imshow([[0.0] * 64] * 64)
+    >>> add_scale_bar(axes, 4.63)
+    100.0
+    """
+    import matplotlib.patheffects as effects
+
+    pixel_size_nm = check_positive(pixel_size_nm, "pixel_size_nm", remedy="give it in nm")
+    left, right = sorted(ax.get_xlim())
+    bottom, top = max(ax.get_ylim()), min(ax.get_ylim())
+    width_nm = (right - left) * pixel_size_nm
+    decade = 10.0 ** np.floor(np.log10(0.5 * width_nm))
+    length_nm = float(max(step * decade for step in (1, 2, 5) if step * decade <= 0.5 * width_nm))
+    length = length_nm / pixel_size_nm
+    x, y = left + 0.05 * (right - left), bottom - 0.06 * (bottom - top)
+    # White inside black can be read on any image and on both themes.
+    outline = [effects.withStroke(linewidth=6, foreground="black")]
+    ax.plot([x, x + length], [y, y], color="white", linewidth=3.5, solid_capstyle="butt", path_effects=outline)
+    ax.annotate(
+        _length_text(length_nm),
+        (x, y),
+        xytext=(0, 5),
+        textcoords="offset points",
+        va="bottom",
+        color="white",
+        fontsize=11,
+        fontweight="bold",
+        path_effects=[effects.withStroke(linewidth=3, foreground="black")],
+    )
+    return length_nm
+
+
+def _length_text(length_nm: float) -> str:
+    """Write a length with the unit that keeps it short."""
+    if length_nm >= 1000:
+        return f"{length_nm / 1000:g} µm"
+    return f"{length_nm:g} nm"
+
+
+def show_image(
+    image: ArrayLike,
+    *,
+    ax: Axes | None = None,
+    pixel_size_nm: float | None = None,
+    quantity: str = "",
+    title: str = "",
+    limits: tuple[float, float] | None = None,
+    cmap: Any = None,
+) -> Axes:
+    """Show one image with its scale bar and color bar.
+
+    Parameters
+    ----------
+    image : array_like, shape (y, x)
+        NaN (not measured) is shown light gray.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure otherwise.
+    pixel_size_nm : float, optional
+        Side of a pixel, nm; gives the scale bar.
+    quantity : str, default ""
+        What the values are, with unit, written at the color bar; without it there is no color bar.
+    title : str, default ""
+        Short title.
+    limits : (float, float), optional
+        Values at the ends of the color bar; the range of the image otherwise.
+    cmap : str or Colormap, optional
+        Default gray for a quantity that begins with "ADF", cividis otherwise.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If the image is not 2D, holds no measured pixel, or the limits are not increasing.
+
+    Examples
+    --------
+    >>> axes = show_image(np.eye(8), pixel_size_nm=4.63, quantity="ADF (counts)")
+    >>> axes.images[0].get_clim()
+    (0.0, 1.0)
+    """
+    import matplotlib.pyplot as plt
+
+    picture = np.asarray(image, dtype=float)
+    check_ndim(picture, "image", "y, x")
+    low, high = _limits([picture], limits)
+    if ax is None:
+        ratio = picture.shape[0] / picture.shape[1]
+        width = 4.6 if quantity else 3.9
+        _, ax = plt.subplots(figsize=(width, float(np.clip(0.35 + 3.6 * ratio, 1.6, 6.0))))
+    artist = _draw(ax, picture, low, high, _color_map(cmap, quantity), pixel_size_nm)
+    ax.set_title(title)
+    if quantity:
+        ax.figure.colorbar(artist, ax=ax, label=quantity, shrink=0.9)
+    return ax
+
+
+def show_images(
+    images: Sequence[ArrayLike],
+    *,
+    titles: Sequence[str] = (),
+    pixel_size_nm: float | Sequence[float] | None = None,
+    quantity: str = "",
+    limits: tuple[float, float] | None = None,
+    cmap: Any = None,
+    columns: int = 3,
+) -> NDArray[np.object_]:
+    """Show images side by side with shared limits and one color bar, so that they can be compared.
+
+    Parameters
+    ----------
+    images : sequence of array_like, each of shape (y, x)
+        Pictures of the same quantity.
+    titles : sequence of str, default ()
+        One short title each.
+    pixel_size_nm : float or sequence of float, optional
+        Side of a pixel, nm, of all images or of each.
+    quantity : str, default ""
+        What the values are, with unit, written at the color bar.
+    limits : (float, float), optional
+        Values at the ends of the color bar; the range over all images otherwise.
+    cmap : str or Colormap, optional
+        As for :func:`show_image`.
+    columns : int, default 3
+        Images per row. Three are the most that stay readable on a telephone.
+
+    Returns
+    -------
+    ndarray of Axes, shape (n_images,)
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or titles or pixel sizes do not match.
+
+    Examples
+    --------
+    >>> axes = show_images([np.eye(4), 2 * np.eye(4)], titles=["a", "b"], quantity="counts")
+    >>> [a.images[0].get_clim() for a in axes]
+    [(0.0, 2.0), (0.0, 2.0)]
+    """
+    import matplotlib.pyplot as plt
+
+    pictures = [np.asarray(image, dtype=float) for image in images]
+    if not pictures:
+        raise fail("images", expected="at least one image", got="none", remedy="give a list of 2D arrays")
+    for picture in pictures:
+        check_ndim(picture, "images", "y, x")
+    sizes = list(pixel_size_nm) if isinstance(pixel_size_nm, Sequence) else [pixel_size_nm] * len(pictures)
+    for what, given in (("titles", titles or [""] * len(pictures)), ("pixel_size_nm", sizes)):
+        if len(given) != len(pictures):
+            raise fail(what, expected=f"{len(pictures)}, one per image", got=len(given), remedy="give one per image")
+    low, high = _limits(pictures, limits)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    ratio = max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    panel = 5.6 / columns
+    height = rows * (panel * ratio + (0.35 if titles else 0.1)) + (0.75 if quantity else 0.0)
+    figure, grid = plt.subplots(rows, columns, figsize=(5.8, float(height)), squeeze=False)
+    axes = grid.ravel()
+    colors = _color_map(cmap, quantity)
+    for i, picture in enumerate(pictures):
+        artist = _draw(axes[i], picture, low, high, colors, sizes[i])
+        axes[i].set_title(titles[i] if titles else "")
+    for spare in axes[len(pictures) :]:
+        spare.set_axis_off()
+    if quantity:
+        # Below the images it takes no width from them.
+        bar = figure.colorbar(artist, ax=list(axes), label=quantity, orientation="horizontal", fraction=0.05, aspect=30)
+        bar.outline.set_linewidth(0.6)
+    return axes[: len(pictures)]
+
+
+def show_difference(
+    result: ArrayLike,
+    truth: ArrayLike,
+    *,
+    pixel_size_nm: float | None = None,
+    quantity: str = "",
+    limit: float | None = None,
+    title: str = "difference",
+    ax: Axes | None = None,
+) -> Axes:
+    """Show result minus truth on a symmetric red-blue scale, white where they agree.
+
+    Parameters
+    ----------
+    result, truth : array_like, shape (y, x)
+        Same quantity on the same grid.
+    pixel_size_nm, quantity, title, ax
+        As for :func:`show_image`.
+    limit : float, optional
+        Difference at the ends of the color bar; the largest difference otherwise.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the limit is not positive.
+
+    Examples
+    --------
+    >>> axes = show_difference(np.eye(4), np.zeros((4, 4)))
+    >>> axes.images[0].get_clim()
+    (-1.0, 1.0)
+    """
+    a, b = np.asarray(result, dtype=float), np.asarray(truth, dtype=float)
+    if a.shape != b.shape:
+        raise fail("truth", expected=f"shape {a.shape}", got=f"shape {b.shape}", remedy="sample both on one grid")
+    difference = a - b
+    if limit is None:
+        finite = np.abs(difference[np.isfinite(difference)])
+        limit = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    limit = check_positive(limit, "limit")
+    return show_image(
+        difference,
+        ax=ax,
+        pixel_size_nm=pixel_size_nm,
+        quantity=quantity,
+        title=title,
+        limits=(-limit, limit),
+        cmap="RdBu_r",
+    )
