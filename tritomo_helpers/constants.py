@@ -1,6 +1,6 @@
 """Numbers that the whole project shares, each with its source.
 
-Edge onsets, X-ray lines, the material, the published experiment and the colors of the book. Everything here is data; the
+Edge onsets, X-ray lines, the material, the published experiment and the colors of the book. This is data; the
 formulas that use it live in :mod:`tritomo_helpers.spectroscopy`.
 """
 
@@ -122,7 +122,7 @@ NCM111_MOLAR_MASS_G_PER_MOL: Final = sum(n * ATOMIC_WEIGHT_G_PER_MOL[el] for el,
 NCM111_FORMULA_UNITS_PER_NM3: Final = NCM111_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / NCM111_MOLAR_MASS_G_PER_MOL * 1e-21
 """29.8 formula units per nm³: 9.93 atoms of each metal, 59.6 of oxygen."""
 NCM111_MEAN_FREE_PATH_NM: Final = 149.6
-"""Inelastic mean free path at 300 kV, 25.2 / 100 mrad (formula of Iakoubovskii et al., Microsc. Res. Tech. 71, 626, 2008)."""
+"""Inelastic, at 300 kV, 25.2 / 100 mrad: formula of Iakoubovskii et al., Microsc. Res. Tech. 71, 626 (2008)."""
 NCM111_PLASMON_EV: Final = 23.0
 """Measured for layered NCM oxides: 22 to 24 eV; the free-electron estimate is higher, so this is an input."""
 CARBON_FILM_DENSITY_G_PER_CM3: Final = 2.0
