@@ -1,0 +1,105 @@
+"""Datasets by name: fetched, checked, kept, or (the digital twin) simulated on first use.
+
+``fetch(name)`` returns a dict from role to path. Real data come from ``TRITOMO_DATA_MIRROR`` (a folder or http address
+laid out ``<dataset>/<file>``) if set, then from their sources, into ``TRITOMO_DATA_DIR`` (default: the user's cache);
+``TRITOMO_OFFLINE=1`` never touches the network. ``fetch`` gives paths; ``tritomo_helpers.io`` reads them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .._validation import fail
+from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact
+from ._manifest import ArchiveMember, DataFile, Dataset, check_document, dataset, manifest, manifest_path, read_manifest
+
+__all__ = [
+    "ArchiveMember",
+    "DataFile",
+    "Dataset",
+    "DatasetUnavailable",
+    "check_document",
+    "data_dir",
+    "dataset",
+    "fetch",
+    "manifest",
+    "manifest_path",
+    "read_manifest",
+    "verify",
+]
+
+
+def fetch(name: str, *, parts: Sequence[str] | None = None, progress: bool = True) -> dict[str, Path]:
+    """Return the files of a dataset, downloading or simulating what is not there yet.
+
+    Parameters
+    ----------
+    name : str
+        A name in data_manifest.yaml, such as ``"NMC_EELS_linescan_Jia"`` or ``"twin/pristine-1"``.
+    parts : sequence of str, optional
+        Roles to fetch; all by default. ``parts=("adf", "truth")`` simulates no spectra.
+    progress : bool, default True
+        Show a bar on standard error for what takes longer than a second.
+
+    Returns
+    -------
+    dict of str to Path
+        Role to path, in the order of the manifest. Every downloaded file has been checked against its SHA-256.
+
+    Raises
+    ------
+    ValueError
+        If the name or a part is not known.
+    DatasetUnavailable
+        If a file is not in the cache and no source delivers it. The message names the two ways out.
+    PermissionError
+        If the cache is read-only and incomplete.
+
+    Examples
+    --------
+    >>> files = fetch("NMC_EELS_linescan_Jia", parts=["adf"])  # doctest: +SKIP
+    >>> files["adf"].name  # doctest: +SKIP
+    'ADF Image.dm3'
+    """
+    entry = dataset(name)
+    roles = [file.role for file in entry.files]
+    chosen = check_parts(name, parts, roles)
+    return {file.role: fetch_file(entry, file, progress=progress) for file in entry.files if file.role in chosen}
+
+
+def check_parts(name: str, parts: Sequence[str] | None, roles: Sequence[str]) -> list[str]:
+    """Return the chosen roles, or raise ValueError that lists those there are."""
+    if parts is None:
+        return list(roles)
+    wanted = [parts] if isinstance(parts, str) else list(parts)
+    unknown = [part for part in wanted if part not in roles]
+    if unknown:
+        raise fail(f"parts of {name}", expected=f"some of {', '.join(roles)}", got=unknown, remedy="choose among these")
+    return wanted
+
+
+def verify(name: str) -> dict[str, str]:
+    """Check what the cache holds of a dataset, without fetching anything.
+
+    Parameters
+    ----------
+    name : str
+        A name in data_manifest.yaml.
+
+    Returns
+    -------
+    dict of str to str
+        File name to ``"intact"``, ``"missing"`` or ``"damaged"``.
+
+    Examples
+    --------
+    >>> set(verify("LSMO_linescan_dualEELS").values()) <= {"intact", "missing", "damaged"}
+    True
+    """
+    entry = dataset(name)
+    folder = data_dir() / name
+    return {
+        file.file: "missing"
+        if not (folder / file.file).exists()
+        else ("intact" if is_intact(folder / file.file, file) else "damaged")
+        for file in entry.files
+    }

@@ -1,0 +1,251 @@
+"""Fetch one file: mirror first, then its sources in order; resumable, checked, and put in place in one step."""
+
+import errno
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from .._validation import fail
+from ._lock import locked
+from ._manifest import ArchiveMember, DataFile, Dataset
+
+RETRIES = 3
+"""How often a source that breaks off is asked again, from where it stopped."""
+
+TIMEOUT_S = (10.0, 60.0)
+"""Seconds to wait for a connection, and for the next bytes."""
+
+
+class DatasetUnavailable(RuntimeError):  # noqa: N818  (it names a state of the world, which chapters catch)
+    """A dataset is neither in the cache nor in reach; the message says what, how large, and the two ways out."""
+
+
+class _NotThere(Exception):  # noqa: N818
+    """A source that will not have the file however often it is asked."""
+
+
+def data_dir() -> Path:
+    """Return the folder that keeps fetched data: ``TRITOMO_DATA_DIR``, else the user's cache folder."""
+    import pooch
+
+    chosen = os.environ.get("TRITOMO_DATA_DIR", "").strip()
+    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("tritomo"))
+
+
+def offline() -> bool:
+    """Whether ``TRITOMO_OFFLINE`` forbids any use of the network."""
+    return os.environ.get("TRITOMO_OFFLINE", "").strip().lower() not in ("", "0", "no", "false")
+
+
+def is_intact(path: Path, file: DataFile) -> bool:
+    """Whether `path` exists and holds exactly the bytes the manifest names."""
+    import pooch
+
+    if not path.is_file() or path.stat().st_size != file.size_bytes:
+        return False
+    return bool(pooch.file_hash(str(path), alg="sha256") == file.checksum.removeprefix("sha256:"))
+
+
+def fetch_file(dataset: Dataset, file: DataFile, *, progress: bool = True) -> Path:
+    """Return the path of one checked file, downloading it when the cache does not have it.
+
+    Raises
+    ------
+    DatasetUnavailable
+        If no source delivers the right bytes.
+    PermissionError
+        If the cache has no intact copy and cannot be written.
+    """
+    target = data_dir() / dataset.name / file.file
+    if is_intact(target, file):  # before anything is written: a read-only cache that is complete works
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target.with_name(f".{file.file}.lock")):
+            if is_intact(target, file):  # another process fetched it while this one waited
+                return target
+            if target.exists():
+                warnings.warn(f"{target} is not what the manifest says (checksum) and is fetched again", stacklevel=2)
+            return _from_any_source(dataset, file, target, progress=progress)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise _not_writable(dataset, file, target, error) from error
+        raise
+
+
+def _not_writable(dataset: Dataset, file: DataFile, target: Path, error: OSError) -> Exception:
+    return fail(
+        f"dataset {dataset.name}",
+        expected=f"an intact {file.file} in {target.parent}, or a folder that can be written",
+        got=f"a missing or damaged file and: {error}",
+        remedy="set TRITOMO_DATA_DIR to a folder of yours, or fetch the data as the owner of this one",
+        error=PermissionError,
+    )
+
+
+def _from_any_source(dataset: Dataset, file: DataFile, target: Path, *, progress: bool) -> Path:
+    import pooch
+    import requests
+
+    logging.getLogger("pooch").setLevel(logging.WARNING)  # one line per file says less than the progress bar
+    problems = []
+    for source in _sources(dataset, file):
+        local = isinstance(source, Path)
+        if not local and offline():
+            problems.append(f"{_shown(source)}: not tried, TRITOMO_OFFLINE is set")
+            continue
+        client = pooch.create(
+            path=target.parent,
+            base_url="",
+            registry={file.file: file.checksum},
+            urls={file.file: _shown(source)},
+            retry_if_failed=0 if local else RETRIES,
+        )
+        part = target.with_name(f".{file.file}.part")
+        try:
+            client.fetch(file.file, downloader=_Downloader(source, file, part, progress=progress))
+        except (_NotThere, ValueError, requests.RequestException) as error:
+            problems.append(f"{_shown(source)}: {_reason(error)}")
+        else:
+            return target
+    raise _unavailable(dataset, file, problems)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    return "the checksum does not match, so the file was not kept" if "hash of downloaded" in text else text
+
+
+def _unavailable(dataset: Dataset, file: DataFile, problems: list[str]) -> DatasetUnavailable:
+    tried = "".join(f"\n  - {problem}" for problem in problems)
+    return DatasetUnavailable(
+        f"dataset {dataset.name} ({_megabytes(dataset.size_bytes)}, from {dataset.source}) is not in the cache "
+        f"{data_dir()} and could not be fetched: {file.file} failed.{tried}\n"
+        f"Two ways out: go online (with TRITOMO_OFFLINE unset) and run "
+        f"`python -m tritomo_helpers data fetch {dataset.name}`; "
+        f"or set TRITOMO_DATA_MIRROR to a folder or http address that holds {dataset.name}/{file.file}."
+    )
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def _shown(source: "str | Path | ArchiveMember") -> str:
+    return f"{source.archive} ({source.member})" if isinstance(source, ArchiveMember) else str(source)
+
+
+def _sources(dataset: Dataset, file: DataFile) -> Iterator["str | Path | ArchiveMember"]:
+    mirror = os.environ.get("TRITOMO_DATA_MIRROR", "").strip()
+    if mirror.startswith(("http://", "https://")):
+        yield f"{mirror.rstrip('/')}/{quote(dataset.name)}/{quote(file.file)}"
+    elif mirror:
+        yield Path(mirror).expanduser() / dataset.name / file.file
+    yield from file.urls
+
+
+class _Downloader:
+    """What pooch calls to fill its temporary file; keeps an incomplete download beside the target and resumes it."""
+
+    def __init__(self, source: "str | Path | ArchiveMember", file: DataFile, part: Path, *, progress: bool) -> None:
+        self.source, self.file, self.part, self.progress = source, file, part, progress
+
+    def __call__(self, url: str, output_file: str, pooch: Any, *, check_only: bool = False) -> None:
+        del url, pooch, check_only
+        output = Path(output_file)
+        if isinstance(self.source, Path):
+            try:
+                shutil.copyfile(self.source, output)
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise _NotThere("no such file") from error
+        elif isinstance(self.source, ArchiveMember):
+            archive = self.part.with_name(f".{self.file.file}.archive.part")
+            self._get(self.source.archive, archive, size=None)
+            try:
+                extract_member(archive, self.source.member, output)
+            finally:
+                archive.unlink()
+        else:
+            self._get(self.source, self.part, size=self.file.size_bytes)
+            self.part.replace(output)
+
+    def _get(self, url: str, part: Path, *, size: int | None) -> None:
+        """Download `url` to `part`, going on where an earlier attempt stopped."""
+        import requests
+        from tqdm import tqdm
+
+        have = part.stat().st_size if part.exists() else 0
+        if size is not None and have >= size:  # left by another version of the file, or complete and wrong
+            part.unlink()
+            have = 0
+        # Without identity a server may compress, and a range of compressed bytes cannot be appended.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        try:
+            response = requests.get(url, stream=True, timeout=TIMEOUT_S, headers=headers)
+        except requests.ConnectionError as error:
+            if "NameResolutionError" in str(error):  # asking again would only make a reader without network wait
+                raise _NotThere("the server's name could not be resolved; is there a network?") from error
+            raise
+        with response:
+            if response.status_code == 416:  # nothing beyond what we have: start again
+                part.unlink(missing_ok=True)
+                raise requests.ConnectionError("the server could not resume the download")
+            if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
+                raise _NotThere(f"HTTP {response.status_code} {response.reason}")
+            response.raise_for_status()
+            resumes = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+                f"bytes {have}-"
+            )
+            have = have if resumes else 0
+            bar = tqdm(
+                desc=self.file.file, total=size, initial=have, unit="B", unit_scale=True, delay=1, leave=False,
+                disable=not self.progress,
+            )  # fmt: skip
+            with bar, part.open("ab" if resumes else "wb") as out:
+                for block in response.iter_content(chunk_size=1 << 16):
+                    out.write(block)
+                    bar.update(len(block))
+        if size is not None and part.stat().st_size < size:
+            raise requests.ConnectionError(f"broke off after {part.stat().st_size} of {size} bytes")
+
+
+def extract_member(archive: Path, member: str, output: Path) -> None:
+    """Copy one member of a zip or tar archive to `output`, and nothing anywhere else.
+
+    Only the bytes of a regular file are copied, to a path that we choose; links, devices and names that climb out of
+    the archive are refused.
+
+    Raises
+    ------
+    ValueError
+        If the member is missing, is not a regular file, or its name leaves the archive.
+    """
+    import tarfile
+    import zipfile
+
+    path = PurePosixPath(member)
+    if path.is_absolute() or ".." in path.parts or "\\" in member:
+        raise fail(
+            "archive member", expected="a path inside the archive", got=repr(member), remedy="correct the manifest"
+        )
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened, opened.open(member) as source, output.open("wb") as out:
+                shutil.copyfileobj(source, out)
+            return
+        with tarfile.open(archive) as tar:
+            info = tar.getmember(member)
+            source_or_none = tar.extractfile(info) if info.isreg() else None
+            if source_or_none is None:
+                raise fail("archive member", expected="a regular file", got=repr(member), remedy="correct the manifest")
+            with source_or_none as source, output.open("wb") as out:
+                shutil.copyfileobj(source, out)
+    except (KeyError, tarfile.TarError) as error:
+        raise fail(
+            "archive", expected=f"a zip or tar archive with {member}", got=str(error), remedy="correct the manifest"
+        ) from error

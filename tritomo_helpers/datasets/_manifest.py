@@ -1,0 +1,170 @@
+"""Read and check data_manifest.yaml."""
+
+import difflib
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .._validation import fail
+
+
+@dataclass(frozen=True)
+class ArchiveMember:
+    """A file inside a zip or tar archive: the link of the archive and the path of the member."""
+
+    archive: str
+    member: str
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a dataset: its name on disk, what it is for, where it comes from, and how it is checked."""
+
+    role: str
+    file: str
+    urls: tuple[str | ArchiveMember, ...]
+    checksum: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One entry of the manifest; `generated` holds parameters when the dataset is simulated instead of downloaded."""
+
+    name: str
+    title: str
+    description: str
+    source: str
+    technique: tuple[str, ...]
+    license: str
+    citation: str
+    chapters: tuple[str, ...]
+    read: str
+    doi: str = ""
+    files: tuple[DataFile, ...] = ()
+    generated: Mapping[str, Any] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes to download (0 for a simulated dataset)."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def manifest_path() -> Path:
+    """Return where data_manifest.yaml is: beside the package in a checkout, inside it once installed."""
+    package = Path(str(resources.files(__package__.split(".")[0])))
+    in_checkout = package.parent / "data_manifest.yaml"
+    return in_checkout if in_checkout.is_file() else package / "data" / "data_manifest.yaml"
+
+
+def read_manifest(path: Path) -> dict[str, Dataset]:
+    """Read and check a manifest.
+
+    Parameters
+    ----------
+    path : Path
+        A YAML file as described by ``tritomo_helpers/data/manifest_schema.json``.
+
+    Returns
+    -------
+    dict of str to Dataset
+        In the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not as the schema says; the message names the entry and the field.
+    """
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise fail(str(path.name), expected="YAML", got=str(error), remedy="correct the line named") from error
+    check_document(document)
+    return {name: _dataset(name, entry) for name, entry in document.items()}
+
+
+def check_document(document: Any) -> None:
+    """Raise ValueError unless `document` agrees with the schema and no role or file name is used twice."""
+    import jsonschema
+
+    schema = json.loads(resources.files("tritomo_helpers").joinpath("data", "manifest_schema.json").read_text("utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    if error is not None:
+        where = " / ".join(map(str, error.absolute_path)) or "the top level"
+        raise fail(
+            f"data_manifest.yaml, {where}",
+            expected=f"what manifest_schema.json says ({error.validator}: {error.validator_value})",
+            got=error.message,
+            remedy="correct the entry; the comment at the top of data_manifest.yaml explains the fields",
+        )
+    for name, entry in document.items():
+        for key in ("role", "file"):
+            values = [file[key] for file in entry.get("files", ())]
+            if len(set(values)) < len(values):
+                raise fail(f"data_manifest.yaml, {name}", expected=f"each {key} once", got=values, remedy="rename one")
+
+
+def _dataset(name: str, entry: Mapping[str, Any]) -> Dataset:
+    fields = dict(entry)
+    fields["technique"] = tuple(entry["technique"])
+    fields["chapters"] = tuple(entry["chapters"])
+    fields["files"] = tuple(_file(file) for file in entry.get("files", ()))
+    return Dataset(name=name, **fields)
+
+
+def _file(entry: Mapping[str, Any]) -> DataFile:
+    urls = entry["url"] if isinstance(entry["url"], list) else [entry["url"]]
+    return DataFile(
+        role=entry["role"],
+        file=entry["file"],
+        urls=tuple(ArchiveMember(**url) if isinstance(url, dict) else url for url in urls),
+        checksum=entry["checksum"],
+        size_bytes=entry["size_bytes"],
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _cached(path: Path, modified_ns: int) -> dict[str, Dataset]:
+    del modified_ns  # part of the key only: an edited manifest is read again
+    return read_manifest(path)
+
+
+def manifest() -> dict[str, Dataset]:
+    """Return every dataset by name.
+
+    Returns
+    -------
+    dict of str to Dataset
+        Fields as in data_manifest.yaml.
+
+    Examples
+    --------
+    >>> manifest()["NMC_EELS_linescan_Jia"].license
+    'MIT'
+    """
+    path = manifest_path()
+    return dict(_cached(path, path.stat().st_mtime_ns))
+
+
+def dataset(name: str) -> Dataset:
+    """Return one dataset of the manifest, or raise ValueError that suggests similar names."""
+    entries = manifest()
+    if name not in entries:
+        by_folded = {entry.casefold(): entry for entry in entries}
+        wanted = name.casefold()
+        close = [by_folded[key] for key in by_folded if wanted and wanted in key][:3]
+        close = close or [by_folded[key] for key in difflib.get_close_matches(wanted, by_folded, cutoff=0.5)]
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise fail(
+            "dataset",
+            expected="a name in data_manifest.yaml",
+            got=repr(name),
+            remedy=f"{hint}see `python -m tritomo_helpers data list`",
+        )
+    return entries[name]
