@@ -1,0 +1,16 @@
+"""Figures a reader can turn and scroll: without a kernel, without a network, in a notebook or in the rendered book.
+
+==================  ==================================================================
+`show_volume`       a tomogram as three linked slices
+`show_pair`         two tomograms, one crosshair
+`show_tilt_series`  a tilt series with its sinogram
+==================  ==================================================================
+
+Each needs ``alt``, a sentence for readers who do not see it, and returns an object that a notebook displays and that
+``save(path)`` writes as a page.
+"""
+
+from ._page import Viewer
+from ._slices import show_pair, show_tilt_series, show_volume
+
+__all__ = ["Viewer", "show_pair", "show_tilt_series", "show_volume"]

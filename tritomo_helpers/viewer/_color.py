@@ -1,0 +1,66 @@
+"""Colors and limits: one visual language for every viewer."""
+
+import math
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import check_option, fail
+
+COLOR_MAPS = ("gray", "cividis", "magma", "RdBu")
+
+
+def split_quantity(quantity: str) -> tuple[str, str]:
+    """Split ``"Mn (at%)"`` into what it is and its unit.
+
+    Examples
+    --------
+    >>> split_quantity("Mn (at%)"), split_quantity("ADF")
+    (('Mn', 'at%'), ('ADF', ''))
+    """
+    match = re.fullmatch(r"\s*(.*?)\s*\(([^()]*)\)\s*", quantity)
+    return (match[1], match[2]) if match else (quantity.strip(), "")
+
+
+def choose_color_map(cmap: str | None, quantity: str) -> str:
+    """ADF gray, differences red to blue, everything else cividis, unless told."""
+    if cmap is not None:
+        return str(check_option(cmap, "cmap", COLOR_MAPS))
+    words = quantity.lower()
+    if "difference" in words or "error" in words or words.startswith(("δ", "Δ".lower())):
+        return "RdBu"
+    return "gray" if words.startswith(("adf", "haadf", "intensity")) else "cividis"
+
+
+def choose_limits(
+    limits: tuple[float, float] | None, volumes: list[NDArray[np.float64]], cmap: str
+) -> tuple[float, float]:
+    """Limits of the color scale: all of the data, from zero if nothing is below; symmetric for differences."""
+    if limits is not None:
+        if np.shape(limits) != (2,) or not np.isfinite(limits).all() or limits[0] >= limits[1]:
+            raise fail("limits", expected="(low, high) with low < high", got=limits, remedy="give two finite numbers")
+        return float(limits[0]), float(limits[1])
+    finite = [v[np.isfinite(v)] for v in volumes]
+    low = min((float(f.min()) for f in finite if f.size), default=0.0)
+    high = max((float(f.max()) for f in finite if f.size), default=1.0)
+    if cmap == "RdBu":
+        high = max(abs(low), abs(high)) or 1.0
+        return -high, high
+    low = min(low, 0.0) if low < 0.5 * high else low
+    return (low, high) if high > low else (low, low + (abs(low) or 1.0))
+
+
+def lookup_table(cmap: str) -> str:
+    """256 colors of a map as hexadecimal digits, six for each."""
+    import matplotlib as mpl
+
+    colors = mpl.colormaps[cmap](np.arange(256), bytes=True)[:, :3]
+    return bytes(colors.tobytes()).hex()
+
+
+def common_exponent(step: int, largest: float) -> int:
+    """Exponent taken out of the numbers shown, so that they have few digits: 0, or that of the largest."""
+    if largest == 0 or (1e-2 <= largest < 1e5 and step <= 0):
+        return max(step, 0)
+    return max(math.floor(math.log10(largest) + 1e-12), step)

@@ -1,0 +1,118 @@
+"""The HTML around a viewer: one element, its data, its style and its script, nothing from outside."""
+
+import base64
+import html
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .._validation import fail
+
+_DOCUMENT = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 16px auto; padding: 0 12px; max-width: 860px; background: #fff; }}
+html.tritomo-dark body {{ background: #14181e; }}
+</style>
+<script>
+if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.classList.add("tritomo-dark");
+</script>
+</head>
+<body><main>
+{body}
+</main></body>
+</html>
+"""
+
+
+def asset(name: str) -> str:
+    """Text of a file shipped beside this module."""
+    return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def check_alt(alt: object) -> str:
+    """Return `alt` stripped, or raise ValueError unless it says something."""
+    if not isinstance(alt, str) or not alt.strip():
+        raise fail(
+            "alt", expected="a sentence for readers who do not see it", got=repr(alt), remedy="say what it shows"
+        )
+    return " ".join(alt.split())
+
+
+@dataclass(frozen=True, eq=False)
+class Viewer:
+    """A figure that works without a kernel and without a network.
+
+    Returned by the ``show_*`` functions; a notebook displays it, :meth:`save` writes it as a page of its own.
+
+    Parameters
+    ----------
+    kind : str
+        Which script draws it.
+    alt : str
+        What a reader who does not see it needs to know.
+    config : dict
+        What the script needs, ready for JSON.
+    still : bytes
+        The same as a PNG: seen where scripts do not run (GitHub, print, an untrusted notebook).
+    """
+
+    kind: str
+    alt: str
+    config: dict[str, Any]
+    still: bytes
+
+    @property
+    def html(self) -> str:
+        """The element with everything it needs, to be placed anywhere in a page."""
+        data = json.dumps(self.config | {"css": asset("viewer.css")}, ensure_ascii=False, separators=(",", ":"))
+        data = data.replace("</", "<\\/").replace("<!--", "<\\!--")
+        alt = html.escape(self.alt, quote=True)
+        still = base64.b64encode(self.still).decode("ascii")
+        function = f"mount{self.kind.capitalize()}"
+        script = f'(() => {{\n"use strict";\n{_lean(asset("common.js"))}{_lean(asset(f"{self.kind}.js"))}'
+        return (
+            f'<div class="tritomo-viewer" data-kind="{self.kind}" role="group" aria-label="{alt}">'
+            f"<style>{asset('page.css')}</style>"
+            f'<img class="still" alt="{alt}" src="data:image/png;base64,{still}">'
+            f'<script type="application/json">{data}</script></div>\n'
+            f"<script>{script}mountAll({{ {self.kind}: {function} }});\n}})();</script>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def _repr_png_(self) -> bytes:
+        return self.still
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.kind}: {self.alt})"
+
+    def save(self, path: str | Path) -> Path:
+        """Write a page that opens from disk in any browser of 2023 or later.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to, usually ``*.html``. Replaced when it exists.
+
+        Returns
+        -------
+        Path
+            The same path.
+        """
+        path = Path(path)
+        path.write_text(_DOCUMENT.format(title=html.escape(self.alt), body=self.html), encoding="utf-8")
+        return path
+
+
+def _lean(script: str) -> str:
+    """A script without its comment lines and indentation."""
+    lines = (line.strip() for line in script.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
