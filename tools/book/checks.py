@@ -1,0 +1,247 @@
+"""What can be wrong with a notebook, a run or a built page. Each check returns sentences; none means well."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tools.book import execute
+from tools.book.stage import MEMORY_LIMIT_MB, TIME_LIMIT_S
+
+# ---------------------------------------------------------------- notebooks as written
+
+UNITS = r"%|‰|°|deg\b|nm\b|µm\b|um\b|mm\b|Å|eV\b|keV\b|meV\b|mrad\b|rad\b|px\b|pixels?\b|voxels?\b|counts?\b|barn\b|mAh|e/Å|s\b|ms\b|min\b|h\b|kB\b|MB\b|GB\b|pA\b|nA\b|V\b|K\b|at%|at\.%"
+NUMBER = re.compile(
+    rf"(?<![\w.,:/#-])[-+−±~≈]?(?:\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|\s?[×x]\s?10\S*)?(?!\w)|\d+(?:[\u202f\u00a0 ]\d{{3}})*[\u202f\u00a0 -]?(?:{UNITS}))"
+)
+# What prose may hold without being prose; the order matters (fences before spans).
+NOT_PROSE = [
+    re.compile(r"^(`{3,}|~{3,})(?!\{)[^\n]*\n.*?^\1[ \t]*$", re.M | re.S),  # code blocks
+    re.compile(
+        r"^(`{3,})\{(?:code|code-block|code-cell|math|literalinclude|eval-rst|bibliography)[^\n]*\n.*?^\1[ \t]*$",
+        re.M | re.S,
+    ),
+    re.compile(r"\$\$.*?\$\$", re.S),
+    re.compile(r"(?<![\\$\w])\$(?=\S)[^$\n]*(?:\n[^$\n]+)?(?<=\S)\$(?!\d)"),
+    re.compile(r"\{[a-z:_-]+\}(`+).+?\1", re.S),  # roles: quoted, given, glue, cite, numref ...
+    re.compile(r"(`+)[^`].*?\1", re.S),
+    re.compile(r"<!--.*?-->|<[^>\n]+>", re.S),
+    re.compile(r"\]\([^)\n]*\)"),  # the target of a link
+    re.compile(r"^:{3,}.*$|^:[a-z_-]+:.*$", re.M),  # directive fences and options
+    re.compile(r"^`{3,}\{.*$", re.M),
+    re.compile(r"https?://\S+|doi:\S+|\b10\.\d{4,}/\S+"),
+    re.compile(
+        r"\b(?:Figs?\.|Figure|Eqs?\.|Equation|Section|Chapter|Table|Python|CC[- ]BY|GPL|version|v)[\u00a0 -]?\(?\d+(?:\.\d+)*\+?"
+    ),
+]
+FREE_TAG = "given-numbers"  # on a markdown cell whose numbers are all given or quoted, such as a table of settings
+
+
+def prose(markdown: str) -> str:
+    """Return Markdown with everything that is not prose blanked out; lines keep their numbers."""
+    for pattern in NOT_PROSE:
+        markdown = pattern.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), markdown)
+    return markdown
+
+
+def typed_numbers(markdown: str) -> list[str]:
+    """Return numbers with a decimal point or a unit that were typed by hand into prose.
+
+    Examples
+    --------
+    >>> typed_numbers("The error is 0.083, of {quoted}`0.12` before; see `0.5` and $x = 1.5$ in 2024.")
+    ['0.083']
+    """
+    return [match.group().strip() for match in NUMBER.finditer(prose(markdown))]
+
+
+def number_problems(documents: Iterable[Path]) -> list[str]:
+    """Return the numbers typed by hand in chapters and pages."""
+    import nbformat
+
+    problems = []
+    for path in documents:
+        if path.suffix == ".ipynb":
+            cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
+            texts = [c.source for c in cells if FREE_TAG not in c.metadata.get("tags", [])]
+        else:
+            texts = [path.read_text(encoding="utf-8")]
+        for text in texts:
+            problems += [
+                f"{path.name}: {number!r} is typed by hand; glue it, or mark it {{quoted}} or {{given}}"
+                for number in typed_numbers(text)
+            ]
+    return problems
+
+
+def stripped_problems(notebook: Any, name: str) -> list[str]:
+    """Return cells that carry outputs or counts, and definitions that belong in the package."""
+    problems = []
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        if cell.get("outputs") or cell.get("execution_count"):
+            problems.append(f"{name}, cell {index}: outputs are not stripped (make format)")
+        if re.search(r"^(def|class) ", cell.source, re.M):
+            problems.append(f"{name}, cell {index}: a cell calls, it does not define")
+    return problems
+
+
+PARTS = {
+    "what you will learn": r"what you will learn",
+    "what you need": r"what you need",
+    "a self-test": r"(?m)^#+ *(?:test yourself|self-test|two questions)",
+    "exercises": r"\{exercise",
+    "solutions": r"\{solution-start\}",
+    "what can go wrong": r"(?m)^#+ *what can go wrong",
+    "behind the call": r"(?m)^#+ *behind the call",
+}
+
+
+def structure_problems(notebook: Any, name: str) -> list[str]:
+    """Return the parts that every chapter has and this one lacks."""
+    text = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    problems = [f"{name}: {part} is missing" for part, pattern in PARTS.items() if not re.search(pattern, text, re.I)]
+    questions = len(re.findall(r"\{dropdown\}|<details", text))
+    if questions < 2:
+        problems.append(f"{name}: the self-test has {questions} questions with a hidden answer, not two")
+    for index, cell in enumerate(notebook.cells):
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if "figure" in cell.metadata.get("mystnb", {}) and len(image.get("alt", "").strip()) < 20:
+            problems.append(f"{name}, cell {index}: a figure without an alt text that describes it")
+    return problems
+
+
+# ---------------------------------------------------------------- notebooks as run
+
+
+def claim_problems(notebook: Any, name: str) -> list[str]:
+    """Return claims outside their range, claimed twice, or never quoted in the prose."""
+    from tritomo_helpers.teaching.claims import in_range
+
+    claims = execute.records(notebook, "claim")
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    quoted = set(re.findall(r"\{glue:[a-z]*\}`([\w-]+)[^`]*`", text))
+    problems = [
+        f"{name}: {c['name']} = {c['shown']} is outside {c['low']} to {c['high']} ({c['why']})"
+        for c in claims
+        if not in_range(c["value"], c["low"], c["high"])
+    ]
+    problems += [f"{name}: {n} is claimed {k} times" for n, k in Counter(c["name"] for c in claims).items() if k > 1]
+    problems += [f"{name}: {c['name']} is claimed and never quoted" for c in claims if c["name"] not in quoted]
+    return problems
+
+
+def exercise_problems(notebook: Any, name: str) -> list[str]:
+    """Return exercises whose stub is not judged "not yet", or whose hidden solution is not judged "right"."""
+    hidden: dict[int, bool] = {}
+    inside = False
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            for mark in re.findall(r"\{solution-(start|end)\}", cell.source):
+                inside = mark == "start"
+        hidden[index] = inside
+    verdicts: dict[str, dict[bool, list[str]]] = {}
+    for record in execute.records(notebook, "check"):
+        verdicts.setdefault(record["id"], {True: [], False: []})[hidden[record["cell"]]].append(record["kind"])
+    problems = []
+    for exercise, found in verdicts.items():
+        if found[False] != ["not yet"]:
+            problems.append(f"{name}: the stub of {exercise} is judged {found[False] or 'nowhere'}, not once 'not yet'")
+        if not found[True] or set(found[True]) != {"right"}:
+            problems.append(f"{name}: the solution of {exercise} is judged {found[True] or 'nowhere'}, not 'right'")
+    return problems
+
+
+def output_problems(notebook: Any, name: str) -> list[str]:
+    """Return warnings that a page would show, and figures without an alt text."""
+    problems = []
+    for index, cell in enumerate(notebook.cells):
+        outputs = cell.get("outputs", [])
+        stderr = "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stderr").strip()
+        if stderr:
+            problems.append(f"{name}, cell {index}: writes to stderr: {stderr[-200:]}")
+        images = [o for o in outputs if o.get("data", {}).keys() & {"image/png", "image/svg+xml", "image/jpeg"}]
+        if images and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+            problems.append(f"{name}, cell {index}: a figure without alt text (metadata mystnb.image.alt)")
+    return problems
+
+
+def cost_problems(run: "execute.Run") -> list[str]:
+    """Return the limits that a chapter exceeds; what it hands over as a product was computed before and is not counted."""
+    problems = []
+    if run.seconds > TIME_LIMIT_S:
+        problems.append(f"{run.name}: takes {run.seconds:.0f} s, above {TIME_LIMIT_S} s; make the slow part a product")
+    if run.peak_mb > MEMORY_LIMIT_MB:
+        problems.append(
+            f"{run.name}: needs {run.peak_mb:.0f} MB, above {MEMORY_LIMIT_MB} MB; make the big part a product"
+        )
+    return problems
+
+
+def run_problems(runs: "Sequence[execute.Run]", *, strict: bool) -> list[str]:
+    """Return everything that is wrong with the runs of a build."""
+    problems = []
+    for run in runs:
+        if run.error:
+            problems.append(f"{run.name}, {run.error}")
+            continue
+        problems += claim_problems(run.notebook, run.name) + output_problems(run.notebook, run.name)
+        if run.unavailable:
+            problems += [f"{run.name}: {data} could not be had" for data in run.unavailable if strict]
+            continue
+        problems += exercise_problems(run.notebook, run.name) + cost_problems(run)
+    return problems
+
+
+# ---------------------------------------------------------------- pages as built
+
+
+class _Page(HTMLParser):
+    """Ids, links and pictures of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.images: list[dict[str, str]] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        self.ids |= {values[key] for key in ("id", "name") if key in values}
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag == "img":
+            self.images.append(values)
+        if tag in ("img", "script", "iframe") and "src" in values:
+            self.sources.append(values["src"])
+        if tag == "link" and values.get("rel") in ("stylesheet", "preload", "icon"):
+            self.sources.append(values["href"])
+
+
+def page_problems(pages: Path) -> list[str]:
+    """Return broken internal links, missing files and pictures without alt text in a folder of built pages."""
+    read = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(pages.rglob("*.html"))}
+    read = {path: page for path, page in read.items() if not {"_static", "vendor"} & set(path.relative_to(pages).parts)}
+    problems = []
+    for path, page in read.items():
+        name = path.relative_to(pages)
+        for link in {*page.links, *page.sources}:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or link in ("", "#"):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists():
+                problems.append(f"{name}: {link} leads nowhere")
+            elif parts.fragment and target in read and unquote(parts.fragment) not in read[target].ids:
+                problems.append(f"{name}: {link} has no such place")
+        for image in page.images:
+            if "alt" not in image or image["alt"].endswith((".png", ".svg")) or image["alt"].startswith("_images/"):
+                problems.append(f"{name}: {image.get('src', 'a picture')[:60]} has no alt text")
+    return problems

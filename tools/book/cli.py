@@ -1,0 +1,152 @@
+"""``python tools/build_book.py``: run the chapters, build the pages, say what is wrong and where the result is."""
+
+import argparse
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from tools.book import BOOK, BUILD, ROOT, checks, offline, stage, vendor
+from tools.book.execute import execute
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the book and return the exit code."""
+    parser = argparse.ArgumentParser(prog="tools/build_book.py", description=main.__doc__)
+    parser.add_argument("--strict", action="store_true", help="fail where a dataset or a listed page is missing")
+    parser.add_argument("--force", action="store_true", help="run every chapter again")
+    parser.add_argument("--only", metavar="CHAPTER", nargs="+", help="run and build these chapters alone, for authors")
+    parser.add_argument("--offline", action="store_true", help="zip the edition that needs no network")
+    parser.add_argument("--source", type=Path, default=BOOK, help="folder of the chapters (default: book)")
+    parser.add_argument("--into", type=Path, default=BUILD, help="folder of the result (default: _build)")
+    options = parser.parse_args(arguments)
+    options.into.mkdir(parents=True, exist_ok=True)
+    with (options.into / ".lock").open("w") as lock:
+        if not options.only:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would write into each other
+        problems = build(
+            options.source.resolve(),
+            options.into.resolve(),
+            strict=options.strict,
+            force=options.force,
+            only=options.only or [],
+            packed=options.offline,
+        )
+    for problem in problems:
+        print(f"PROBLEM {problem}", file=sys.stderr)
+    if problems:
+        print(f"The book has {len(problems)} problem(s).", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def build(
+    book: Path, into: Path, *, strict: bool, force: bool, only: Sequence[str] = (), packed: bool = False
+) -> list[str]:
+    """Run the chapters of `book` and build ``into/html``; return what is wrong, worded for the author."""
+    toc, missing = stage.existing_toc(yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8")), book)
+    problems = [f"_toc.yml lists {name}, which is not there" for name in missing] if strict else []
+    if missing and not strict:
+        print(f"Not written yet and left out: {', '.join(missing)}")
+    pages = into / "html"
+    if only:
+        chosen = [Path(name).stem for name in only]
+        toc, _ = stage.existing_toc(
+            {**toc, "root": chosen[0], "parts": [{"chapters": [{"file": n} for n in [*chosen[1:], "performance"]]}]}, book
+        )
+        pages = into / f"only-{chosen[0]}"
+    files = [path for name in stage.toc_files(toc) if (path := stage.document(name, book))]
+    notebooks = [path for path in files if path.suffix == ".ipynb"]
+
+    prepared, unprepared = prepare(notebooks)
+    problems += unprepared
+    runs = []
+    for number, path in enumerate(notebooks, 1):
+        print(f"[{number}/{len(notebooks)}] {path.name} ...", end=" ", flush=True)
+        run = execute(path, cache=into / "executed", force=force)
+        runs.append(run)
+        how = "unchanged, kept" if run.cached else "run"
+        print(f"{how}: {run.seconds:.0f} s, {run.peak_mb:.0f} MB, {run.download_mb:.1f} MB to download")
+    problems += checks.run_problems(runs, strict=strict)
+    if any(run.error for run in runs):
+        return problems
+
+    why_not = vendor.fetch(vendor.PAGES)
+    if why_not:
+        print(f"Math and widgets will come from a server, because {why_not}.")
+        if packed:
+            problems.append(f"an offline edition needs npm: {why_not}")
+    source = stage.stage(
+        book, runs, toc, prepared=prepared, vendored=not why_not, into=pages.with_name(f"{pages.name}-src")
+    )
+    complete = not any(run.unavailable for run in runs) and not only and not missing
+    problems += sphinx(source, pages, warnings_are_errors=complete)
+    for run in runs:
+        if run.unavailable:
+            print(f"{run.name} shows a box instead of results: {', '.join(run.unavailable)} could not be had.")
+    if (pages / "index.html").exists():
+        if packed and not problems:
+            print(f"The offline edition is {offline.pack(pages, into)}: unzip it and open index.html.")
+        print(f"The book is in {pages}/index.html (`make serve` shows it).")
+    return problems
+
+
+def prepare(notebooks: Sequence[Path]) -> tuple[dict[str, float], list[str]]:
+    """Compute what chapters hand to each other, and simulated datasets, before the chapters that use them are measured.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds that each result took when it was computed.
+    list of str
+        What went wrong.
+    """
+    from tritomo_helpers import datasets, products
+
+    seconds: dict[str, float] = {}
+    problems: list[str] = []
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        for name, _ in stage.calls(notebook, "products.get"):
+            if name in seconds:
+                continue
+            print(f"{name} (used by {path.stem}) ...", flush=True)
+            said = subprocess.run([sys.executable, "-m", "tritomo_helpers.products", name], cwd=ROOT, check=False)
+            if said.returncode:
+                problems.append(f"{path.stem}: the product {name} cannot be computed")
+            else:
+                seconds[name] = float(products.provenance(name)["seconds"])
+        for function in ("teaching.data", "datasets.fetch"):
+            for name, keywords in stage.calls(notebook, function):
+                if name in datasets.manifest() and datasets.dataset(name).generated is not None:
+                    code = f"from tritomo_helpers import datasets; datasets.fetch({name!r}, **{keywords!r})"
+                    start = time.perf_counter()
+                    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+                    if name not in seconds and time.perf_counter() - start > 5:
+                        seconds[name] = time.perf_counter() - start
+    return seconds, problems
+
+
+def sphinx(source: Path, pages: Path, *, warnings_are_errors: bool) -> list[str]:
+    """Build HTML from the staged folder into `pages`; the old pages go only when there are new ones."""
+    out = source.with_name(f"{source.name}-out")
+    shutil.rmtree(out, ignore_errors=True)
+    command = [Path(sys.executable).parent / "jupyter-book", "build", source, "--config", source / "_config.yml"]
+    command += ["--path-output", out, "--all", "--keep-going", "-q"]
+    # Where a dataset is missing, so are figures and numbers that other pages refer to.
+    command += ["-n", "-W"] if warnings_are_errors else []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, check=False)
+    fresh = out / "_build" / "html"
+    if not (fresh / "index.html").exists():
+        return [f"Sphinx failed ({done.returncode}); its messages are above"]
+    shutil.rmtree(pages, ignore_errors=True)
+    shutil.move(fresh, pages)
+    shutil.rmtree(out)
+    return [f"Sphinx ended with {done.returncode}; its messages are above"] if done.returncode else []

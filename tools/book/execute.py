@@ -1,0 +1,169 @@
+"""Run a notebook in a fresh kernel, measure it, and keep the result until anything it depends on changes."""
+
+import contextlib
+import copy
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from tools.book import ROOT
+
+CELL_TIMEOUT_S = 900
+STOPPED = "ChapterStopped"  # raised by teaching.data where a dataset cannot be had
+
+
+@dataclass
+class Run:
+    """What running one chapter gave and cost."""
+
+    name: str
+    notebook: Any
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+    download_mb: float = 0.0
+    key: str = ""
+    error: str = ""
+    unavailable: list[str] = field(default_factory=list)
+    cached: bool = False
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """Seconds, MB of memory and MB of downloads."""
+        return {"seconds": self.seconds, "peak_mb": self.peak_mb, "download_mb": self.download_mb}
+
+
+def records(notebook: Any, kind: str) -> list[dict[str, Any]]:
+    """Return what ``tritomo_helpers.teaching`` recorded in the outputs: claims, checks, data, products, provenance."""
+    found = []
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get("tritomo", {}).get(kind)
+            if record is not None:
+                found.append({**record, "cell": index})
+    return found
+
+
+def dependencies(root: Path = ROOT) -> list[Path]:
+    """Return the files that every executed chapter depends on: package, locks, manifest and this runner."""
+    package = [p for p in (root / "tritomo_helpers").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    single = [root / name for name in ("requirements-lock.txt", "data_manifest.yaml", "tools/book/execute.py")]
+    return sorted(package) + [p for p in single if p.exists()]
+
+
+def key_of(notebook: Path, root: Path = ROOT) -> str:
+    """Return the key under which the result of `notebook` is kept: its text and all that it depends on."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in [notebook, *dependencies(root)]:
+        digest.update(str(path.name).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _peak_memory(pid: int, run: Run) -> Iterator[None]:
+    """Follow the resident memory of a process and its children, MB."""
+    done = threading.Event()
+
+    def follow() -> None:
+        kernel = psutil.Process(pid)
+        while True:
+            with contextlib.suppress(psutil.Error):
+                family = [kernel, *kernel.children(recursive=True)]
+                run.peak_mb = max(run.peak_mb, sum(p.memory_info().rss for p in family) / 1e6)
+            if done.wait(0.1):
+                return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        # The sampling can miss a short peak of the kernel itself; Linux remembers it.
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            run.peak_mb = max(run.peak_mb, int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
+        done.set()
+        thread.join()
+
+
+def run_notebook(path: Path, *, build: bool = True) -> Run:
+    """Run every cell of a notebook in a fresh kernel, in its own folder.
+
+    Parameters
+    ----------
+    path : Path
+        Notebook, left as it is.
+    build : bool, default True
+        Tell the kernel that the book is being built, so that claims and checks are recorded in the outputs.
+
+    Returns
+    -------
+    Run
+        With the executed notebook; ``error`` holds the traceback of a failing cell, ``unavailable`` the datasets that
+        could not be had (the cells after that one are then left without outputs).
+    """
+    notebook = nbformat.read(path, as_version=4)
+    run = Run(path.stem, notebook)
+    environment = {**os.environ, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "default")}
+    environment["TRITOMO_BOOK_BUILD"] = "1" if build else ""
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # a kernel warns about its own transport
+    )
+    start = time.perf_counter()
+    with client.setup_kernel(env=environment), _peak_memory(client.km.provisioner.pid, run):
+        for index, cell in enumerate(notebook.cells):
+            try:
+                client.execute_cell(cell, index)
+            except CellExecutionError as error:
+                if error.ename == STOPPED:
+                    cell.outputs = [o for o in cell.outputs if o.output_type != "error"]
+                    run.unavailable = [r["name"] for r in records(notebook, "unavailable")]
+                else:
+                    run.error = f"cell {index}: {error}"
+                break
+    run.seconds = time.perf_counter() - start
+    data = {r["name"]: r["bytes"] for r in records(notebook, "data")}
+    run.download_mb = sum(data.values()) / 1e6
+    return run
+
+
+def execute(path: Path, *, cache: Path, force: bool = False) -> Run:
+    """Return the result of a notebook, from `cache` if nothing that it depends on has changed since, else by running it.
+
+    Only a complete run is kept: no error, every dataset there.
+    """
+    key = key_of(path)
+    kept = cache / path.name
+    if kept.exists() and not force:
+        notebook = nbformat.read(kept, as_version=4)
+        meta = notebook.metadata.pop("tritomo_run", {})
+        if meta.get("key") == key:
+            return Run(path.stem, notebook, **meta["cost"], key=key, cached=True)
+    run = run_notebook(path)
+    run.key = key
+    # A file that changed while the chapter ran leaves a result of unknown origin: it is shown but not kept.
+    if not run.error and not run.unavailable and key == key_of(path):
+        cache.mkdir(parents=True, exist_ok=True)
+        notebook = copy.deepcopy(run.notebook)
+        notebook.metadata["tritomo_run"] = {"key": key, "cost": run.cost}
+        part = kept.with_suffix(f".{os.getpid()}.part")
+        nbformat.write(notebook, part)
+        part.replace(kept)
+    else:
+        kept.unlink(missing_ok=True)
+    return run

@@ -1,0 +1,225 @@
+"""Copy ``book/`` to ``_build/book-src`` with what the build adds: outputs, costs, provenance, generated pages, settings."""
+
+import ast
+import copy
+import inspect
+import pkgutil
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from tools.book import BOOK, ROOT, vendor
+from tools.book.execute import Run, records
+
+TIME_LIMIT_S = 120
+MEMORY_LIMIT_MB = 1000
+FIGURE_MIMES = {"image/png", "image/svg+xml", "image/jpeg"}
+GLUE = re.compile(r"\{glue:[a-z]*\}`[^`]*`")
+
+
+def toc_files(toc: dict[str, Any]) -> list[str]:
+    """Return the documents of a table of contents, in order."""
+    parts = toc.get("parts", [])
+    return [toc["root"], *(chapter["file"] for part in parts for chapter in part["chapters"])]
+
+
+def document(name: str, folder: Path = BOOK) -> Path | None:
+    """Return the file of a document, or None."""
+    return next((p for p in (folder / f"{name}.ipynb", folder / f"{name}.md") if p.exists()), None)
+
+
+def existing_toc(toc: dict[str, Any], folder: Path = BOOK) -> tuple[dict[str, Any], list[str]]:
+    """Return the table of contents without documents that are not there, and the names of these."""
+    missing = [name for name in toc_files(toc) if document(name, folder) is None]
+    parts = []
+    for part in toc.get("parts", []):
+        chapters = [chapter for chapter in part["chapters"] if chapter["file"] not in missing]
+        if chapters:
+            parts.append({**part, "chapters": chapters})
+    return {**toc, "parts": parts}, missing
+
+
+def calls(notebook: Any, function: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield first argument and literal keywords of each call of ``module.name`` in a notebook.
+
+    Examples
+    --------
+    >>> cell = nbformat.v4.new_code_cell('files = teaching.data("twin/a", parts=["adf"])')
+    >>> list(calls(nbformat.v4.new_notebook(cells=[cell]), "teaching.data"))
+    [('twin/a', {'parts': ['adf']})]
+    """
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or function.rpartition(".")[2] not in cell.source:
+            continue
+        source = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!")))
+        for node in ast.walk(ast.parse(source)):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith(function) and node.args):
+                continue
+            try:
+                keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
+                yield ast.literal_eval(node.args[0]), keywords
+            except ValueError:  # not a literal: the chapter finds out itself when it runs
+                continue
+
+
+def _size(megabytes: float) -> str:
+    if megabytes == 0:
+        return "nothing"
+    return (
+        f"{megabytes / 1000:.1f} GB"
+        if megabytes >= 1000
+        else f"{max(megabytes, 0.1):.{0 if megabytes >= 10 else 1}f} MB"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def cost_line(run: Run) -> str:
+    """Return the measured cost of a chapter as a line of MyST."""
+    if run.unavailable:
+        return f":::{{div}} tt-cost\nNot measured: {', '.join(run.unavailable)} could not be had when this page was built.\n:::"
+    return (
+        f":::{{div}} tt-cost\nMeasured when this page was built: {_time(run.seconds)}, {_size(run.peak_mb)} of memory, "
+        f"{_size(run.download_mb)} to download ([how](performance)).\n:::"
+    )
+
+
+def shows_figure(cell: Any) -> bool:
+    """Return whether the output of a cell holds a picture or a viewer."""
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if FIGURE_MIMES & data.keys() or "tt-viewer" in "".join(data.get("text/html", "")):
+            return True
+    return False
+
+
+def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
+    """Return the notebook as it goes to Sphinx: cost under the title, a provenance box under every figure."""
+    notebook = copy.deepcopy(run.notebook)
+    title = next((c for c in notebook.cells if c.cell_type == "markdown"), None)
+    if title is not None:
+        head, newline, rest = title.source.partition("\n")
+        title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
+    names: list[str] = []
+    products = sorted({name for name, _ in calls(notebook, "products.get")})
+    recorded = {kind: records(notebook, kind) for kind in ("data", "provenance")}
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and run.unavailable:
+            cell.source = GLUE.sub("*(not computed here)*", cell.source)
+        if cell.cell_type != "code":
+            continue
+        names += [r["name"] for r in recorded["data"] if r["cell"] == index and r["name"] not in names]
+        cell.outputs = [o for o in cell.outputs if "application/vnd.tritomo" not in o.get("data", {})]
+        if shows_figure(cell) and not any(r["cell"] == index for r in recorded["provenance"]):
+            page = provenance_box(names, products=products, command=cell.source)
+            cell.outputs.append(nbformat.v4.new_output("display_data", data={"text/html": page}))
+    return notebook
+
+
+def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
+    """Return the table of measured costs as MyST."""
+    lines = [
+        "| chapter | time | memory | download |",
+        "|---|--:|--:|--:|",
+        *(
+            f"| [](/{r.name}) | {_time(r.seconds)} | {_size(r.peak_mb)} | {_size(r.download_mb)} |"
+            if not r.unavailable
+            else f"| [](/{r.name}) | not measured: {', '.join(r.unavailable)} could not be had | | |"
+            for r in runs
+        ),
+        "",
+        f"Time is from the start of a fresh kernel to the last cell; memory is the largest resident memory of the kernel and "
+        f"its child processes. The build fails when a chapter takes more than {TIME_LIMIT_S // 60} minutes or "
+        f"{_size(MEMORY_LIMIT_MB)}.",
+    ]
+    if prepared:
+        lines += ["", "Computed once, then kept, and not counted above:", "", "| result | time |", "|---|--:|"]
+        lines += [f"| `{name}` | {_time(seconds)} |" for name, seconds in prepared.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _public_modules() -> list[str]:
+    """Return the public modules of the package, folders by their own name."""
+    import tritomo_helpers
+
+    return sorted(m.name for m in pkgutil.iter_modules(tritomo_helpers.__path__) if not m.name.startswith("_"))
+
+
+def api_page() -> str:
+    """Return the reference of every public function and class, module by module, from the docstrings."""
+    import importlib
+
+    lines: list[str] = []
+    for name in _public_modules():
+        module = importlib.import_module(f"tritomo_helpers.{name}")
+        public = getattr(module, "__all__", None) or [
+            key
+            for key, value in vars(module).items()
+            if not key.startswith("_") and getattr(value, "__module__", "").startswith(module.__name__)
+        ]
+        lines += [f"## {name}", "", "```{eval-rst}", f".. automodule:: {module.__name__}", "   :no-members:", ""]
+        for key in public:
+            value = getattr(module, key)
+            if inspect.isclass(value):
+                lines += [f".. autoclass:: {module.__name__}.{key}", "   :members:", ""]
+            elif callable(value):
+                lines += [f".. autofunction:: {module.__name__}.{key}", ""]
+        lines += ["```", ""]
+    return "\n".join(lines)
+
+
+def data_page() -> str:
+    """Return the datasets of the manifest as MyST."""
+    from tritomo_helpers import datasets
+
+    return str(datasets.markdown_page()) if hasattr(datasets, "markdown_page") else "*(not written yet)*\n"
+
+
+def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:
+    """Return the Jupyter Book settings of the staged copy."""
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    settings["execute"] = {"execute_notebooks": "off"}
+    options = settings["sphinx"]["config"]
+    options["html_extra_path"] = [str(srcdir / "_extra")]
+    if vendored:
+        options.update(vendor.sphinx_config())
+    return settings
+
+
+def stage(book: Path, runs: Iterable[Run], toc: dict[str, Any], *, prepared: dict[str, float], vendored: bool, into: Path) -> Path:
+    """Write the folder that Sphinx reads and return it."""
+    from tritomo_helpers.teaching.data import provenance_box
+
+    runs = list(runs)
+    shutil.rmtree(into, ignore_errors=True)
+    shutil.copytree(book, into, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "_generated", "_build", "*.ipynb"))
+    for run in runs:
+        nbformat.write(staged_notebook(run, provenance_box=provenance_box), into / f"{run.name}.ipynb")
+    generated = into / "_generated"
+    generated.mkdir()
+    wanted = set(toc_files(toc))
+    for name, page in {
+        "performance": lambda: performance_page(runs, prepared),
+        "data-and-licences": data_page,
+        "api": api_page,
+    }.items():
+        if name in wanted:
+            (generated / f"{name}.md").write_text(page(), encoding="utf-8")
+    (into / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), encoding="utf-8")
+    (into / "_extra").mkdir(exist_ok=True)
+    if vendored:
+        for package in vendor.PAGES:
+            name = vendor.folder_of(package)
+            shutil.copytree(vendor.VENDOR / name, into / "_extra" / "vendor" / name)
+    if not (into / "references.bib").exists():
+        (into / "references.bib").write_text("", encoding="utf-8")
+    settings = config(into, vendored=vendored)
+    (into / "_config.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return into

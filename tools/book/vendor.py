@@ -1,0 +1,72 @@
+"""Scripts that a page would load from a server, packed by npm into ``_build/vendor`` and served from the book itself.
+
+Without npm, or without a network for it, the pages keep the links to the servers: they work, but not offline.
+"""
+
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from tools.book import BUILD
+
+VENDOR = BUILD / "vendor"
+# Package and version -> the folder inside it that is served.
+PAGES = {"mathjax@3.2.2": "es5", "requirejs@2.3.6": "", "@jupyter-widgets/html-manager@1.0.15": "dist"}
+AXE = {"axe-core@4.14.1": ""}  # for the tests alone; never part of the book
+# What no page asks for: source maps, other builds of the same code, speech in other languages.
+UNUSED = ("*.map", "node-main.js", "*-svg*.js", "bin", "mathmaps", "embed.js", "libembed-amd.js", "*.md")
+
+
+def folder_of(package: str) -> str:
+    """Return the folder name of ``@scope/name@version``.
+
+    >>> folder_of("@jupyter-widgets/html-manager@1.0.15")
+    'html-manager-1.0.15'
+    """
+    return package.rpartition("/")[2].replace("@", "-")
+
+
+def fetch(packages: dict[str, str], into: Path = VENDOR) -> str:
+    """Pack each package into `into`; return "" or the reason why that is not possible."""
+    missing = [p for p in packages if not (into / folder_of(p)).is_dir()]
+    if not missing:
+        return ""
+    npm = shutil.which("npm")
+    if npm is None:
+        return "npm is not installed"
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into) as folder:
+        for package in missing:
+            said = subprocess.run(
+                [npm, "pack", package, "--silent"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+            )
+            if said.returncode:
+                return f"npm could not pack {package}: {said.stderr.strip()[-300:] or 'no message'}"
+            archive = Path(folder) / said.stdout.strip().splitlines()[-1]
+            with tarfile.open(archive) as tar:
+                tar.extractall(Path(folder) / "unpacked", filter="data")
+            root = Path(folder) / "unpacked" / "package"
+            wanted = root / packages[package]
+            staged = Path(folder) / folder_of(package)
+            shutil.copytree(wanted, staged, ignore=shutil.ignore_patterns(*UNUSED))
+            for notice in root.glob("LICENSE*"):
+                shutil.copy(notice, staged)
+            staged.replace(into / folder_of(package))
+            shutil.rmtree(root.parent)
+    return ""
+
+
+def axe() -> Path | str:
+    """Return the path of axe.min.js, or the reason why it cannot be had."""
+    return fetch(AXE) or VENDOR / folder_of(next(iter(AXE))) / "axe.min.js"
+
+
+def sphinx_config(prefix: str = "../vendor") -> dict[str, object]:
+    """Return the settings that make pages load the packed scripts; `prefix` is the way to them from ``_static``."""
+    mathjax, require, widgets = (f"{prefix}/{folder_of(p)}" for p in PAGES)
+    return {
+        "mathjax_path": f"{mathjax}/tex-mml-chtml.js",
+        "nb_ipywidgets_js": {f"{require}/require.js": {}, f"{widgets}/embed-amd.js": {}},
+    }

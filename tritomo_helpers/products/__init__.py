@@ -1,0 +1,21 @@
+"""Results that one chapter hands to another: computed once, kept with where they come from.
+
+`get` looks in the cache, then among the few small results that are part of the package, and computes what neither has.
+A result is found under a key of its parameters, the checksums of its datasets and the code that makes it: the function
+and every module of the package that it imports, without comments and docstrings.
+
+A new product is a function in a module of this folder that imports what it needs *inside*, so that the key sees it::
+
+    @product("needle-tomogram", datasets=("etspy_needle_haadf_aligned",), n_iterations=50)
+    def needle_tomogram(report, files, *, n_iterations):
+        from .. import io, tomography
+
+        ...
+        report(0.5, "half of it")
+        return {"values": array}
+"""
+
+from . import recipes as _recipes  # noqa: F401  fills the registry
+from .registry import Product, get, products, provenance
+
+__all__ = ["Product", "get", "products", "provenance"]
