@@ -1,7 +1,7 @@
 """Specimens with known truth: twelve cathode particles, their controls, and test objects.
 
-A phantom is a function of position, so it can be sampled on any grid (`particle`, `Phantom.sample`) and integrated along
-any ray (`Phantom.areal_densities`) without ever touching the operators that reconstruct it.
+A phantom is a function of position, so it can be sampled on any grid (`particle`, `Phantom.sample`) and integrated
+along any ray (`Phantom.areal_densities`) without ever touching the operators that reconstruct it.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,8 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 class Phantom:
     """A specimen and its truth on a voxel grid; volumes have axes (z, y, x).
 
-    Made by `particle`, `balls` or `chiral`. Outside `mask` the fractions are NaN: there is nothing to have a composition.
+    Made by `particle`, `balls` or `chiral`. Outside `mask` the fractions are NaN: nothing is
+    there to have a composition.
 
     Parameters
     ----------
@@ -155,8 +156,8 @@ class Phantom:
         Examples
         --------
         >>> tiny = particle("pristine-1", shape=16)
-        >>> float(tiny.number_density("Ni2").max())
-        9.9...
+        >>> float(tiny.number_density("O").max())
+        59.5...
         """
         check_option(species, "species", SPECIES)
         axis = (np.arange(self.shape[0]) - self.shape[0] // 2) * self.voxel_size_nm

@@ -3,8 +3,10 @@ r"""What a specimen is made of at any point: composition, valence and lattice as
 At depth d (nm) below the surface, with random waves g (mean 0, variance 1) and cluster profiles b (0 to 1):
 
 - rock-salt share of atoms, f = f0 (1 + 0.15 exp(-d/decay) g), and oxygen 66.67 - 16.67 f at%;
-- a metal's share of the metals, x = x0 + A exp(-d/decay) g, the three adding up to 1; in a cluster x -> x + b (peak - x);
-- Mn4+ and Co3+, p = m - rise (exp(-d/decay) - mean) plus 0.3 p (1 - p) tanh(g), lowered inside clusters of the element;
+- a metal's share of the metals, x = x0 + A exp(-d/decay) g, the three adding up to 1; in a cluster
+  x -> x + b (peak - x);
+- Mn4+ and Co3+, p = m - rise (exp(-d/decay) - mean) plus 0.3 p (1 - p) tanh(g), lowered inside clusters of the
+  element;
 - Mn3+ keeps a fixed share of the Mn that is not 4+;
 - Li = 2 O - 4 Mn4+ - 3 Mn3+ - 2 Mn2+ - 3 Co3+ - 2 Co2+ - 2 Ni2+, so that every point is neutral.
 
@@ -23,9 +25,9 @@ from .shapes import Floats
 LAYERED_OXYGEN = 2 / 3
 ROCK_SALT_OXYGEN = 1 / 2
 
-# Volume per atom of O and metal, nm³ (lithium is not counted). Layered: NCM111. Spinel-like: LiMn2O4, a = 0.8247 nm with
-# 8 formula units of 6 such atoms (Thackeray et al., Mater. Res. Bull. 18, 461, 1983). Rock salt: NiO, a = 0.4178 nm with
-# 8 atoms (Wyckoff, Crystal Structures vol. 1, 1963).
+# Volume per atom of O and metal, nm³ (lithium is not counted). Layered: NCM111. Spinel-like: LiMn2O4, a = 0.8247 nm
+# with 8 formula units of 6 such atoms (Thackeray et al., Mater. Res. Bull. 18, 461, 1983). Rock salt: NiO,
+# a = 0.4178 nm with 8 atoms (Wyckoff, Crystal Structures vol. 1, 1963).
 VOLUME_LAYERED = 1 / (3 * NCM111_FORMULA_UNITS_PER_NM3)
 VOLUME_SPINEL = 0.8247**3 / 48
 VOLUME_ROCK_SALT = 0.4178**3 / 8
@@ -35,7 +37,8 @@ SPECIES = ("O", "Mn4", "Mn3", "Mn2", "Co3", "Co2", "Ni2", "Li")
 CHARGE = {"O": -2, "Mn4": 4, "Mn3": 3, "Mn2": 2, "Co3": 3, "Co2": 2, "Ni2": 2, "Li": 1}
 VALENCE_NOISE = 0.3
 ROCK_SALT_NOISE = 0.15
-# Inside a cluster this share of the element's high-valence ions is reduced (ours; the paper expects lower valence there).
+# Inside a cluster this share of the element's high-valence ions is reduced (ours; the paper expects lower valence
+# there).
 CLUSTER_REDUCTION = 0.3
 
 
@@ -115,7 +118,7 @@ class Values:
     density: Floats
 
     def species(self) -> dict[str, Floats]:
-        """Number density of every species, 1/nm³; Li balances the charge."""
+        """Return the number density of every species, 1/nm³; Li balances the charge."""
         f, density = self.atomic_fractions, self.density
         found = {
             "O": f["O"] * density,

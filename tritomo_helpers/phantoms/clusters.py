@@ -114,7 +114,7 @@ def _apart(points_nm: Floats, center_nm: Floats) -> NDArray[np.bool_]:
 
 
 def solve_radius(volume: Callable[[float], float], target: float) -> float:
-    """Return the radius at which a growing volume reaches the target, by bisection; bounds are 1 nm and `MAX_RADIUS_NM`."""
+    """Return the radius, 1 nm to `MAX_RADIUS_NM`, at which a growing volume reaches the target, by bisection."""
     low, high = 1.0, MAX_RADIUS_NM
     for _ in range(40):
         middle = (low + high) / 2

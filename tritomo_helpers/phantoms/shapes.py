@@ -91,7 +91,7 @@ class Polyhedron:
         # The direction of the center itself is undefined; there, deep inside, the roughness may take any value.
         directions = p / np.maximum(np.linalg.norm(p, axis=1), 1.0)[:, None]
         s = self.stretch(directions)
-        depth = self.offsets_nm[0] * s - p @ self.normals[0]
+        depth: Floats = self.offsets_nm[0] * s - p @ self.normals[0]
         for normal, offset in zip(self.normals[1:], self.offsets_nm[1:], strict=True):
             np.minimum(depth, offset * s - p @ normal, out=depth)
         return depth
@@ -101,13 +101,13 @@ class Polyhedron:
         """Points of the surface, one per direction."""
         directions = fibonacci_directions(_N_DIRECTIONS)
         radii = 1 / np.max((directions @ self.normals.T) / self.offsets_nm, axis=1)
-        return directions * (radii * self.stretch(directions))[:, None] + self.center_nm
+        return np.asarray(directions * (radii * self.stretch(directions))[:, None] + self.center_nm)
 
     @property
     def half_spaces(self) -> tuple[Floats, Floats]:
         """The facets, moved outward by the largest possible roughness and the soft edge."""
         largest = 1 + np.abs(self.amplitudes).sum()
-        return self.normals, self.offsets_nm * largest + EDGE_WIDTH_NM + self.normals @ self.center_nm
+        return self.normals, np.asarray(self.offsets_nm * largest + EDGE_WIDTH_NM + self.normals @ self.center_nm)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,7 @@ _CLUSTER_VOLUME_NM3 = 1100.0
 
 
 def tilt_directions(angle_deg: float) -> tuple[Floats, Floats]:
-    """Return u and n in (x, y, z): images are sampled along u = (cos t, 0, -sin t), rays run along n = (sin t, 0, cos t).
+    """Return u = (cos t, 0, -sin t), along which images are sampled, and n = (sin t, 0, cos t), along which rays run.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def _seed(name: str) -> int:
     return int.from_bytes(name.encode(), "little")
 
 
-@lru_cache(maxsize=None)
+@cache
 def body(name: str, control: str) -> Body:
     """Build the specimen of that name; computed once per process, the same in every process."""
     specimen = SPECIMENS[name]
