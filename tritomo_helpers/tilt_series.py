@@ -263,6 +263,55 @@ def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = "wrap") -> S
     return map_tilts(x, lambda tilt, i: _shift_tilt(tilt, shifts[i], fill))
 
 
+def apply_rotation(x: Series, angle_deg: float) -> Series:
+    r"""Turn every image by a small angle about index N // 2, in any channel.
+
+    The turn is made of three shears, each a Fourier shift of every row or column by its own amount, so it conserves the
+    sum and the opposite turn undoes it:
+
+    .. math:: x \to x - y \tan(\varphi / 2), \quad y \to y + x \sin \varphi, \quad x \to x - y \tan(\varphi / 2)
+
+    Parameters
+    ----------
+    x : TiltSeries or SpectrumTiltSeries
+        Images (tilt, y, x) or counts (tilt, y, x, energy), numpy, memory map or Dask.
+    angle_deg : float
+        Positive turns x toward y. Corners wrap around; meant for a few degrees.
+
+    Returns
+    -------
+    TiltSeries or SpectrumTiltSeries
+        Same type; see `apply_shifts` for dtype and laziness.
+
+    Raises
+    ------
+    ValueError
+        If the angle is not within 45 degrees or the data hold NaN.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 65, 65))
+    >>> image[0, 32, 52] = 1  # 20 px from the center along x
+    >>> turned = apply_rotation(TiltSeries(image, [0], 1.0), 30.0).images[0]
+    >>> [int(i) for i in np.unravel_index(turned.argmax(), turned.shape)]  # 10 px down, 17.3 px right
+    [42, 49]
+    """
+    if not abs(angle_deg) <= 45:
+        raise fail("angle_deg", expected="within 45 deg", got=angle_deg, remedy="transpose the images for larger turns")
+    half, sine = np.tan(np.deg2rad(angle_deg) / 2), np.sin(np.deg2rad(angle_deg))
+
+    def turn(tilt: NDArray[Any], _: int) -> NDArray[Any]:
+        check_finite(tilt, "image to turn", remedy="mask or fill NaN first: a Fourier shift would spread it")
+        extra = (1,) * (tilt.ndim - 2)
+        y = (np.arange(tilt.shape[0]) - tilt.shape[0] // 2).reshape(-1, 1, *extra)
+        across = (np.arange(tilt.shape[1]) - tilt.shape[1] // 2).reshape(1, -1, *extra)
+        sheared = fourier_shift(tilt, -half * y, axis=1)
+        sheared = fourier_shift(sheared, sine * across, axis=0)
+        return fourier_shift(sheared, -half * y, axis=1)
+
+    return map_tilts(x, turn)
+
+
 def map_tilts(x: Series, function: Callable[[NDArray[Any], int], NDArray[Any]]) -> Series:
     """Apply a function that keeps the shape to each tilt, lazily for Dask arrays and memory maps.
 

@@ -1,0 +1,63 @@
+"""Moving images: shift first, then turn about the center of the frame."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float64]
+
+
+def turn(vectors: Array, angle_deg: float) -> Array:
+    """Turn vectors (..., 2) in (y, x): x moves toward y for a positive angle."""
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    y, x = vectors[..., 0], vectors[..., 1]
+    return np.stack([cosine * y + sine * x, cosine * x - sine * y], axis=-1)
+
+
+def warp(images: Array, shifts_px: Array, rotation_deg: float) -> Array:
+    """Shift each image and turn it about index N // 2, with one cubic interpolation; zero comes in from outside."""
+    center = np.array([n // 2 for n in images.shape[1:]])
+    back = np.stack([turn(unit, -rotation_deg) for unit in np.eye(2)], axis=1)
+    return np.stack(
+        [
+            ndimage.affine_transform(image, back, offset=center - shift - back @ center, order=3, mode="constant")
+            for image, shift in zip(images, shifts_px, strict=True)
+        ]
+    )
+
+
+def coordinates(n: int) -> Array:
+    """Position of each index in pixels; the origin is index n // 2."""
+    return np.arange(n, dtype=np.float64) - n // 2
+
+
+def subpixel_shift(image: Array, reference: Array, *, limit_px: float | None = None) -> Array:
+    """Find the shift to be applied to `image` that maximizes its cross-correlation with `reference`.
+
+    The integer maximum is refined by Newton steps on the Fourier series of the correlation, which needs no upsampling.
+    """
+    product = np.fft.fft2(reference) * np.conj(np.fft.fft2(image))
+    correlation = np.fft.ifft2(product).real
+    index = [np.fft.fftfreq(n) * n for n in image.shape]
+    if limit_px is not None:
+        far = (np.abs(index[0])[:, None] > limit_px) | (np.abs(index[1])[None, :] > limit_px)
+        correlation = np.where(far, -np.inf, correlation)
+    best = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
+    start = np.array([index[0][best[0]], index[1][best[1]]])
+    shift = start.copy()
+    ky, kx = (2 * np.pi * np.fft.fftfreq(n) for n in image.shape)
+    for _ in range(8):
+        rotated = product * np.exp(1j * (ky * shift[0])[:, None]) * np.exp(1j * (kx * shift[1])[None, :])
+        real, imaginary = rotated.real, rotated.imag
+        slope = -np.array([(ky @ imaginary).sum(), (imaginary @ kx).sum()])
+        cross = ky @ real @ kx
+        curvature = -np.array([[(ky**2 @ real).sum(), cross], [cross, (real @ kx**2).sum()]])
+        if np.linalg.det(curvature) <= 0 or curvature[0, 0] >= 0:
+            break
+        step = np.linalg.solve(curvature, slope)
+        shift = shift - step
+        if np.abs(shift - start).max() > 1:  # left the peak: the integer maximum is all there is
+            return start
+        if np.abs(step).max() < 1e-4:
+            break
+    return shift
