@@ -4,6 +4,8 @@
 `show_volume`       a tomogram as three linked slices
 `show_pair`         two tomograms, one crosshair
 `show_tilt_series`  a tilt series with its sinogram
+`show_surface`      surfaces of constant value, to be turned
+`sweep`             a figure with sliders for its parameters
 ==================  ==================================================================
 
 Each needs ``alt``, a sentence for readers who do not see it, and returns an object that a notebook displays and that
@@ -12,5 +14,7 @@ Each needs ``alt``, a sentence for readers who do not see it, and returns an obj
 
 from ._page import Viewer
 from ._slices import show_pair, show_tilt_series, show_volume
+from ._surface import show_surface
+from ._sweep import LiveSweep, sweep
 
-__all__ = ["Viewer", "show_pair", "show_tilt_series", "show_volume"]
+__all__ = ["LiveSweep", "Viewer", "show_pair", "show_surface", "show_tilt_series", "show_volume", "sweep"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .._validation import check_option, fail
 
-COLOR_MAPS = ("gray", "cividis", "magma", "RdBu")
+COLOR_MAPS = ("gray", "cividis", "magma", "RdBu_r", "RdBu")
 
 
 def split_quantity(quantity: str) -> tuple[str, str]:
@@ -24,12 +24,12 @@ def split_quantity(quantity: str) -> tuple[str, str]:
 
 
 def choose_color_map(cmap: str | None, quantity: str) -> str:
-    """ADF gray, differences red to blue, everything else cividis, unless told."""
+    """ADF gray, differences blue to red, everything else cividis, unless told."""
     if cmap is not None:
         return str(check_option(cmap, "cmap", COLOR_MAPS))
     words = quantity.lower()
     if "difference" in words or "error" in words or words.startswith(("δ", "Δ".lower())):
-        return "RdBu"
+        return "RdBu_r"
     return "gray" if words.startswith(("adf", "haadf", "intensity")) else "cividis"
 
 
@@ -44,7 +44,7 @@ def choose_limits(
     finite = [v[np.isfinite(v)] for v in volumes]
     low = min((float(f.min()) for f in finite if f.size), default=0.0)
     high = max((float(f.max()) for f in finite if f.size), default=1.0)
-    if cmap == "RdBu":
+    if cmap.startswith("RdBu"):
         high = max(abs(low), abs(high)) or 1.0
         return -high, high
     low = min(low, 0.0) if low < 0.5 * high else low

@@ -99,11 +99,16 @@ def _encode(values: NDArray[np.float64], exponent: int) -> dict[str, Any]:
     finite = np.isfinite(steps)
     first = int(steps[finite].min()) if finite.any() else 0
     codes = np.where(finite, steps - (first - 1), 0).astype(np.int64)  # 0 is "not measured"
+    return encode_codes(codes) | {"first": first}
+
+
+def encode_codes(codes: NDArray[np.int64]) -> dict[str, Any]:
+    """Encode whole numbers on three axes, zero or above, in the smallest of the ways tried."""
     tries = ((), (2,), (1, 2), (0, 1, 2))
-    best = min((_deflate(codes, axes, level=4) + (axes,) for axes in tries), key=lambda t: len(t[0]))
+    best = min(((*_deflate(codes, axes, level=4), axes) for axes in tries), key=lambda t: len(t[0]))
     stream, n_planes = _deflate(codes, best[2], level=9)
     data = base64.b64encode(stream).decode("ascii")
-    return {"shape": list(values.shape), "first": first, "axes": list(best[2]), "planes": n_planes, "data": data}
+    return {"shape": list(codes.shape), "axes": list(best[2]), "planes": n_planes, "data": data}
 
 
 def _deflate(codes: NDArray[np.int64], axes: tuple[int, ...], *, level: int) -> tuple[bytes, int]:

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._validation import fail
+from ..containers import Tomogram
 
 _DOCUMENT = """<!doctype html>
 <html lang="en">
@@ -113,6 +115,27 @@ class Viewer:
 
 
 def _lean(script: str) -> str:
-    """A script without its comment lines and indentation."""
+    """Return a script without its comment lines and indentation."""
     lines = (line.strip() for line in script.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+
+
+def png(figure: Any, *, dpi: int = 100) -> bytes:
+    """Return a figure as a PNG of at most 128 colors, which is small and hard to tell from the full one."""
+    from PIL import Image
+
+    full = io.BytesIO()
+    figure.savefig(full, format="png", dpi=dpi, facecolor="white")
+    small = io.BytesIO()
+    with Image.open(full) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def wrong_type(what: str, got: object, wanted: str, remedy: str) -> Exception:
+    return fail(what, expected=f"a {wanted}", got=type(got).__name__, remedy=f"wrap it: {remedy}", error=TypeError)
+
+
+def check_tomogram(tomogram: object, what: str) -> None:
+    if not isinstance(tomogram, Tomogram):
+        raise wrong_type(what, tomogram, "Tomogram", "Tomogram(values, voxel_size_nm, quantity)")

@@ -1,6 +1,5 @@
 """Linked slices through tomograms and tilt series."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from .._validation import fail
 from ..containers import TiltSeries, Tomogram
 from ._color import choose_color_map, choose_limits, common_exponent, lookup_table, split_quantity
 from ._pack import as_values, pack
-from ._page import Viewer, check_alt
+from ._page import Viewer, check_alt, check_tomogram, png, wrong_type
 
 _HELP = (
     "Drag or tap to move the crosshair; the sliders change the slice. With a picture in focus: arrow keys move the "
@@ -44,8 +43,8 @@ def show_volume(
     limits : (float, float), optional
         Ends of the color scale, in the unit of the values. Default: all of the data. Values beyond keep their number
         and take the end color; the color bar then ends in a point.
-    cmap : {"gray", "cividis", "magma", "RdBu"}, optional
-        Default: gray for ADF, RdBu (symmetric) for differences and errors, else cividis.
+    cmap : {"gray", "cividis", "magma", "RdBu_r", "RdBu"}, optional
+        Default: gray for ADF, RdBu_r (symmetric) for differences and errors, else cividis.
     start : (int, int, int), optional
         Voxel (z, y, x) of the crosshair at first. Default: the origin, ``N // 2`` along each axis.
 
@@ -73,7 +72,7 @@ def show_volume(
     >>> show_volume(density, alt="Uniform density.").save("density.html")  # doctest: +SKIP
     PosixPath('density.html')
     """
-    _check_tomogram(tomogram, "tomogram")
+    check_tomogram(tomogram, "tomogram")
     return _volumes([tomogram], [""], alt, quantity, limits, cmap, start)
 
 
@@ -117,8 +116,8 @@ def show_pair(
     >>> show_pair(a, b, labels=("truth", "GENFIRE"), alt="Two uniform volumes.")
     Viewer(slices: Two uniform volumes.)
     """
-    _check_tomogram(truth, "truth")
-    _check_tomogram(other, "other")
+    check_tomogram(truth, "truth")
+    check_tomogram(other, "other")
     if len(labels) != 2 or isinstance(labels, str) or not all(isinstance(t, str) and t.strip() for t in labels):
         raise fail("labels", expected="two short names", got=repr(labels), remedy='give e.g. ("truth", "GENFIRE")')
     if truth.values.shape != other.values.shape:
@@ -179,9 +178,7 @@ def show_tilt_series(
     Viewer(slices: Three equal images.)
     """
     if not isinstance(tilt_series, TiltSeries):
-        raise _wrong_type(
-            "tilt_series", tilt_series, "TiltSeries", "TiltSeries(images, tilt_angles_deg, pixel_size_nm)"
-        )
+        raise wrong_type("tilt_series", tilt_series, "TiltSeries", "TiltSeries(images, tilt_angles_deg, pixel_size_nm)")
     values = as_values(tilt_series.images, "tilt_series")
     angles, pixel = tilt_series.tilt_angles_deg, tilt_series.pixel_size_nm
     digits = (
@@ -293,7 +290,7 @@ def _still(
     cmap: str,
     exponent: int,
 ) -> bytes:
-    """The first view as a picture, for where scripts do not run."""
+    """Draw the first view as a picture, for where scripts do not run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 * len(planes) + 0.8, 2.5 * len(volumes) + 0.2), layout="constrained")
@@ -329,24 +326,3 @@ def _still(
 
 def _axis_title(axis: dict[str, Any]) -> str:
     return f"{axis['name']} ({axis['unit'].strip()})"
-
-
-def png(figure: Any, *, dpi: int = 100) -> bytes:
-    """A figure as a PNG of at most 128 colors, which is small and hard to tell from the full one."""
-    from PIL import Image
-
-    full = io.BytesIO()
-    figure.savefig(full, format="png", dpi=dpi, facecolor="white")
-    small = io.BytesIO()
-    with Image.open(full) as image:
-        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-    return small.getvalue()
-
-
-def _wrong_type(what: str, got: object, wanted: str, remedy: str) -> Exception:
-    return fail(what, expected=f"a {wanted}", got=type(got).__name__, remedy=f"wrap it: {remedy}", error=TypeError)
-
-
-def _check_tomogram(tomogram: object, what: str) -> None:
-    if not isinstance(tomogram, Tomogram):
-        raise _wrong_type(what, tomogram, "Tomogram", "Tomogram(values, voxel_size_nm, quantity)")
