@@ -1,0 +1,186 @@
+"""Named arrays in HDF5, and tables in CSV."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._validation import fail
+from ._formats import check_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load_arrays(path: str | Path, *, group: str = "/") -> dict[str, Any]:
+    """Read the arrays, numbers and texts of an HDF5 file, groups as nested dicts.
+
+    Parameters
+    ----------
+    path : path
+        An .h5, .hdf5 or .hspy file.
+    group : str, default "/"
+        Path inside the file to start from.
+
+    Returns
+    -------
+    dict of str to ndarray, number, str or dict
+        Attributes of a group stand beside its arrays. All of it is read; objects of other kinds (pickles, references)
+        are left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If the extension is another one or there is no such group.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tritomo_helpers.io import save
+    >>> path = Path(tempfile.mkdtemp()) / "truth.h5"
+    >>> save({"shifts_px": np.zeros((15, 2)), "dose": {"electrons": 9.36e7}}, path)
+    >>> load_arrays(path)["dose"]["electrons"]
+    93600000.0
+    """
+    import h5py
+
+    one = check_file(path, (".h5", ".hdf5", ".hspy"))
+    with h5py.File(one, "r") as file:
+        if group not in file or not isinstance(file[group], h5py.Group):
+            raise fail(
+                f"group {group!r} of {one.name}",
+                expected="a group",
+                got=", ".join(file) or "nothing",
+                remedy="name one of these",
+            )
+        return _read_group(file[group])
+
+
+def _read_group(group: Any) -> dict[str, Any]:
+    import h5py
+
+    found: dict[str, Any] = {}
+    for name, value in group.attrs.items():
+        plain = _plain(value)
+        if plain is not None:
+            found[name] = plain
+    for name, item in group.items():
+        if isinstance(item, h5py.Group):
+            found[name] = _read_group(item)
+        elif isinstance(item, h5py.Dataset):
+            text = h5py.check_string_dtype(item.dtype) is not None
+            plain = _plain(item.asstr()[()] if text else item[()])
+            if plain is not None:
+                found[name] = plain
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    if isinstance(value, np.generic) and value.dtype.kind in "biufcSU":
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        return [str(text) for text in value] if all(isinstance(text, str) for text in value.ravel()) else None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
+        return value
+    return value if isinstance(value, str | int | float) else None
+
+
+def write_arrays(values: Any, path: Path) -> None:
+    """Write a mapping or dataclass of arrays, numbers, texts, mappings and dataclasses; None is left out."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        _write_group(values, file, path.name)
+
+
+def _write_group(values: Any, group: Any, where: str) -> None:
+    for name, value in _items(values):
+        if value is None:
+            continue
+        here = f"{where} / {name}"
+        if isinstance(value, Mapping) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+            _write_group(value, group.create_group(str(name)), here)
+            continue
+        if isinstance(value, list | tuple) and value and all(isinstance(text, str) for text in value):
+            group.create_dataset(str(name), data=list(value), dtype=h5_text())
+            continue
+        if isinstance(value, str):
+            group.attrs[str(name)] = value
+            continue
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufc":
+            raise fail(
+                here, expected="numbers, text or a mapping of these", got=type(value).__name__, remedy="convert it"
+            )
+        if array.ndim == 0:
+            group.attrs[str(name)] = array[()]
+        else:
+            group.create_dataset(str(name), data=array, compression="gzip" if array.size > 1000 else None)
+
+
+def h5_text() -> Any:
+    """Return HDF5's type for text of any length."""
+    import h5py
+
+    return h5py.string_dtype()
+
+
+def _items(values: Any) -> list[tuple[Any, Any]]:
+    if isinstance(values, Mapping):
+        return list(values.items())
+    return [(field.name, getattr(values, field.name)) for field in dataclasses.fields(values)]
+
+
+def load_table(path: str | Path, *, header_rows: int = 1) -> "pd.DataFrame":
+    r"""Read a CSV table.
+
+    Parameters
+    ----------
+    path : path
+        A .csv file with commas.
+    header_rows : int, default 1
+        With 2, the second row names groups of columns, each name standing over its first column, as in the cycling
+        curves of ``NMC_charge_discharge_Jia``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns named by the header. With two header rows the columns are pairs (group, name) in a MultiIndex, so that
+        ``table["1C"]`` is the first charge.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, has another extension, or does not parse.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "cycles.csv"
+    >>> _ = path.write_text("V,mAh,V,mAh\n1C,,1D,\n3.7,0.2,4.4,0.1\n")
+    >>> load_table(path, header_rows=2)["1D"]["V"].tolist()
+    [4.4]
+    """
+    import pandas as pd
+
+    one = check_file(path, (".csv",))
+    if header_rows not in (1, 2):
+        raise fail("header_rows", expected="1 or 2", got=header_rows, remedy="count the rows above the first number")
+    try:
+        if header_rows == 1:
+            return pd.read_csv(one)
+        head = pd.read_csv(one, header=None, nrows=2, dtype=str)
+        table = pd.read_csv(one, header=None, skiprows=2)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise fail(
+            f"file {one.name}", expected="comma-separated columns", got=str(error), remedy="check that it is a CSV file"
+        ) from error
+    names, groups = head.iloc[0], head.iloc[1].ffill()
+    table.columns = pd.MultiIndex.from_arrays([groups, names], names=["group", "name"])
+    return table

@@ -1,0 +1,171 @@
+"""Which reader opens which file, and what its answer looks like. The only place that calls RosettaSciIO's readers."""
+
+import importlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import fail
+
+READERS = {
+    ".ali": "mrc",
+    ".bcf": "bruker",
+    ".dm3": "digitalmicrograph",
+    ".dm4": "digitalmicrograph",
+    ".emd": "emd",
+    ".hspy": "hspy",
+    ".mrc": "mrc",
+    ".rec": "mrc",
+    ".st": "mrc",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+"""RosettaSciIO plugin by extension. zspy is left out: it needs zarr, and zarr may unpickle."""
+
+_NM = {"å": 0.1, "angstrom": 0.1, "angstroms": 0.1, "pm": 1e-3, "nm": 1.0, "µm": 1e3, "μm": 1e3, "um": 1e3}
+_EV = {"ev": 1.0, "kev": 1e3}
+_DEGREES = ("deg", "degree", "degrees", "°")
+_IMAGE_AXES = ("x", "y", "z", "width", "height")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a stored array: `values` in its own units, and what it is: energy, tilt, space or unknown."""
+
+    name: str
+    units: str
+    values: NDArray[np.float64]
+    kind: str
+
+    @property
+    def step_nm(self) -> float:
+        """Distance between neighbors in nm, NaN when the axis is not in units of length."""
+        factor = _NM.get(self.units.lower(), float("nan"))
+        return float(abs(self.values[1] - self.values[0]) * factor) if self.values.size > 1 else float("nan")
+
+    @property
+    def values_ev(self) -> NDArray[np.float64]:
+        """Values in eV."""
+        return self.values * _EV.get(self.units.lower(), 1.0)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One array as a file holds it, with its axes in array order."""
+
+    data: Any
+    axes: tuple[Axis, ...]
+    title: str
+    signal_type: str
+    original: Mapping[str, Any]
+
+    def index(self, kind: str) -> int | None:
+        """Position of the first axis of a kind, or None."""
+        return next((i for i, axis in enumerate(self.axes) if axis.kind == kind), None)
+
+
+def check_file(path: str | Path, extensions: Any = READERS) -> Path:
+    """Return `path` as Path, or raise if the file is missing or its extension is not one of `extensions`."""
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in extensions:
+        raise fail(
+            f"file {path.name}",
+            expected=f"an extension among {' '.join(sorted(extensions))}",
+            got=repr(path.suffix),
+            remedy="export it from the acquisition program in one of these formats",
+        )
+    if not path.is_file():
+        raise fail(
+            f"file {path}",
+            expected="a file",
+            got="a folder" if path.is_dir() else "nothing there",
+            remedy="check the path; datasets.fetch returns full paths",
+            error=FileNotFoundError,
+        )
+    return path
+
+
+def read(path: str | Path) -> list[Stored]:
+    """Open every array in a file, lazily where the format allows it. Nothing is unpickled."""
+    path = check_file(path)
+    reader = importlib.import_module(f"rsciio.{READERS[path.suffix.lower()]}").file_reader
+    with warnings.catch_warnings():
+        # The MRC reader leaves its header's file object to the garbage collector.
+        warnings.filterwarnings("ignore", category=ResourceWarning, message="unclosed file")
+        try:
+            signals = reader(str(path), lazy=True)
+        except (OSError, KeyError, IndexError, ValueError, TypeError) as error:
+            raise fail(
+                f"file {path.name}",
+                expected=f"a readable {path.suffix} file",
+                got=f"{type(error).__name__}: {error}",
+                remedy="check that the download or copy is complete",
+            ) from error
+    is_mrc = READERS[path.suffix.lower()] == "mrc"
+    return [_stored(signal, is_mrc=is_mrc) for signal in signals]
+
+
+def _stored(signal: Mapping[str, Any], *, is_mrc: bool) -> Stored:
+    metadata = signal.get("metadata", {})
+    data = signal["data"]
+    axes = tuple(make_axis(axis) for axis in signal["axes"])
+    title = str(metadata.get("General", {}).get("title", ""))
+    original = signal.get("original_metadata", {})
+    if is_mrc:
+        data, axes, title = _mrc(data, original)
+    return Stored(
+        data=data,
+        axes=axes,
+        title=title,
+        signal_type=str(metadata.get("Signal", {}).get("signal_type", "")),
+        original=original,
+    )
+
+
+LABEL = "tritomo: "
+"""Begins the MRC label that holds what the array shows."""
+
+
+def _mrc(data: Any, original: Mapping[str, Any]) -> tuple[Any, tuple[Axis, ...], str]:
+    """Put back axes of length one, which the reader drops, and take sizes and label from the header."""
+    header = original["std_header"]
+    shape = tuple(int(header[key]) for key in ("NZ", "NY", "NX"))
+    if "fei_header" in original:  # FEI keeps the pixel size, in m, in its extended header
+        steps_nm = [float(original["fei_header"]["pixel_size"][0]) * 1e9] * 3
+    else:
+        lengths = (("Zlen", "MZ"), ("Ylen", "MY"), ("Xlen", "MX"))
+        steps_nm = [float(header[length]) / max(int(header[count]), 1) / 10 for length, count in lengths]
+    axes = tuple(
+        Axis(name, "nm", step * np.arange(n, dtype=np.float64), "space")
+        for name, n, step in zip("zyx", shape, steps_nm, strict=True)
+    )
+    labels = bytes.fromhex(str(header.get("LABELS") or ""))[:80].decode("utf-8", errors="ignore").strip(" \0")
+    return data.reshape(shape), axes, labels.removeprefix(LABEL) if labels.startswith(LABEL) else ""
+
+
+def make_axis(axis: Mapping[str, Any]) -> Axis:
+    """Classify one axis description of RosettaSciIO or HyperSpy by its units, then by its name."""
+    name, units = _text(axis.get("name")), _text(axis.get("units"))
+    if axis.get("axis") is not None:
+        values = np.asarray(axis["axis"], dtype=np.float64)
+    else:
+        steps = np.arange(int(axis["size"]), dtype=np.float64)
+        values = float(axis.get("offset", 0.0)) + float(axis.get("scale", 1.0)) * steps
+    if units.lower() in _EV or name.lower().startswith("energy"):
+        kind = "energy"
+    elif units.lower() in _DEGREES or name.lower() in ("tilt", "projections"):
+        kind = "tilt"
+    elif units.lower() in _NM or name.lower() in _IMAGE_AXES:
+        kind = "space"
+    else:
+        kind = "unknown"
+    return Axis(name, units, values, kind)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or str(value) in ("<undefined>", "None") else str(value)
