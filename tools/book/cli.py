@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import yaml
 
 from tools.book import BOOK, BUILD, ROOT, checks, offline, stage, vendor
 from tools.book.execute import execute
+
+# A hint of the theme to load its fonts early, which a browser refuses, with an error, for a page opened from a file.
+PRELOADED_FONT = re.compile(r'<link rel="preload" as="font"[^>]*>\n?')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,6 +150,8 @@ def sphinx(source: Path, pages: Path, *, warnings_are_errors: bool) -> list[str]
     fresh = out / "_build" / "html"
     if not (fresh / "index.html").exists():
         return [f"Sphinx failed ({done.returncode}); its messages are above"]
+    for page in fresh.rglob("*.html"):
+        page.write_text(PRELOADED_FONT.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(pages, ignore_errors=True)
     shutil.move(fresh, pages)
     shutil.rmtree(out)

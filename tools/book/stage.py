@@ -100,6 +100,12 @@ def shows_figure(cell: Any) -> bool:
     return False
 
 
+def _only_claims(cell: Any) -> bool:
+    """Return whether a cell does nothing but state claims; the page folds such cells."""
+    statements = ast.parse(cell.source).body if "teaching.claim" in cell.source and "%" not in cell.source else []
+    return bool(statements) and all(ast.unparse(s).startswith("teaching.claim(") for s in statements)
+
+
 def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
     """Return the notebook as it goes to Sphinx: cost under the title, a provenance box under every figure."""
     notebook = copy.deepcopy(run.notebook)
@@ -107,19 +113,27 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
     if title is not None:
         head, newline, rest = title.source.partition("\n")
         title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
-    names: list[str] = []
     products = sorted({name for name, _ in calls(notebook, "products.get")})
-    recorded = {kind: records(notebook, kind) for kind in ("data", "provenance")}
-    for index, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown" and run.unavailable:
-            cell.source = GLUE.sub("*(not computed here)*", cell.source)
+    names: list[str] = []
+    cells: list[Any] = []
+    for cell in notebook.cells:
+        cells.append(cell)
         if cell.cell_type != "code":
+            if run.unavailable:
+                cell.source = GLUE.sub("*(not computed here)*", cell.source)
             continue
-        names += [r["name"] for r in recorded["data"] if r["cell"] == index and r["name"] not in names]
-        cell.outputs = [o for o in cell.outputs if "application/vnd.tritomo" not in o.get("data", {})]
-        if shows_figure(cell) and not any(r["cell"] == index for r in recorded["provenance"]):
-            page = provenance_box(names, products=products, command=cell.source)
-            cell.outputs.append(nbformat.v4.new_output("display_data", data={"text/html": page}))
+        fetched = [record["name"] for record in records(nbformat.v4.new_notebook(cells=[cell]), "data")]
+        names += [name for name in fetched if name not in names]
+        if _only_claims(cell):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+        # A figure directive wraps every output of its cell, so that the box goes into a cell of its own.
+        stated = [o for o in cell.outputs if "provenance" in o.get("metadata", {}).get("tritomo", {})]
+        cell.outputs = [o for o in cell.outputs if o not in stated and "application/vnd.tritomo" not in o.get("data", {})]
+        boxes = ["".join(o.data["text/html"]) for o in stated]
+        if not boxes and shows_figure(cell):
+            boxes = [provenance_box(names, products=products, command=cell.source)]
+        cells += [nbformat.v4.new_markdown_cell(f"```{{raw}} html\n{box}\n```") for box in boxes]
+    notebook.cells = cells
     return notebook
 
 
