@@ -15,6 +15,7 @@ from .curves import (
     show_spectra,
     show_spectrum,
 )
+from .geometry import show_geometry
 from .images import add_scale_bar, show_difference, show_image, show_images
 from .style import NULL, OURS, PAPER, TRUTH, element_of, use_style
 
@@ -30,6 +31,7 @@ __all__ = [
     "mark_windows",
     "show_curves",
     "show_difference",
+    "show_geometry",
     "show_image",
     "show_images",
     "show_paper_values",
