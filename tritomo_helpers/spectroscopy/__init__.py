@@ -1,6 +1,18 @@
 """Cross-sections, line shapes and reference spectra: what simulation and analysis share."""
 
+from . import references, xray
 from .continuum import MODELS as CONTINUUM_MODELS
 from .continuum import continuum, outer_shell_background, parse_edge
+from .references import SETS as REFERENCE_SETS
+from .references import ReferenceSet
 
-__all__ = ["CONTINUUM_MODELS", "continuum", "outer_shell_background", "parse_edge"]
+__all__ = [
+    "CONTINUUM_MODELS",
+    "REFERENCE_SETS",
+    "ReferenceSet",
+    "continuum",
+    "outer_shell_background",
+    "parse_edge",
+    "references",
+    "xray",
+]

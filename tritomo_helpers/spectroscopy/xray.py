@@ -30,8 +30,8 @@ from ..constants import (
 Array = NDArray[np.float64]
 
 # Parameters of the analytic formula of Bote, Salvat, Jablonski and Powell, At. Data Nucl. Data Tables 95, 871 (2009),
-# as distributed by NIST in the public domain: (b, A, g1, g2, g3, g4, binding energy in eV) by element and subshell. They
-# hold above 16 times the binding energy, which a microscope's beam exceeds for every shell listed.
+# as distributed by NIST in the public domain: (b, A, g1, g2, g3, g4, binding energy in eV) by element and subshell.
+# They hold above 16 times the binding energy, which a microscope's beam exceeds for every shell listed.
 _BOTE_SALVAT: Final = MappingProxyType(
     {
         ("C", "K"): (1.21, 2.61e-6, 0.0176, 8.57, -0.0675, 0.0467, 291.001),
