@@ -11,6 +11,7 @@ from pathlib import Path
 from .._validation import fail
 from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact
 from ._manifest import ArchiveMember, DataFile, Dataset, check_document, dataset, manifest, manifest_path, read_manifest
+from ._page import markdown_page, size_text
 
 __all__ = [
     "ArchiveMember",
@@ -23,7 +24,10 @@ __all__ = [
     "fetch",
     "manifest",
     "manifest_path",
+    "markdown_page",
+    "present",
     "read_manifest",
+    "size_text",
     "verify",
 ]
 
@@ -75,6 +79,18 @@ def check_parts(name: str, parts: Sequence[str] | None, roles: Sequence[str]) ->
     if unknown:
         raise fail(f"parts of {name}", expected=f"some of {', '.join(roles)}", got=unknown, remedy="choose among these")
     return wanted
+
+
+def present(name: str) -> dict[str, bool]:
+    """Return, for each file of a dataset, whether the cache has a file of that name; its bytes are not checked.
+
+    Examples
+    --------
+    >>> list(present("LSMO_linescan_dualEELS"))
+    ['LSMO_linescan.hspy', 'LSMO_linescan_low_loss.hspy']
+    """
+    folder = data_dir() / name
+    return {file.file: (folder / file.file).is_file() for file in dataset(name).files}
 
 
 def verify(name: str) -> dict[str, str]:

@@ -3,8 +3,8 @@
 import difflib
 import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def read_manifest(path: Path) -> dict[str, Dataset]:
     except yaml.YAMLError as error:
         raise fail(str(path.name), expected="YAML", got=str(error), remedy="correct the line named") from error
     check_document(document)
-    return {name: _dataset(name, entry) for name, entry in document.items()}
+    return {entry.name: entry for name, fields in document.items() for entry in _datasets(name, fields)}
 
 
 def check_document(document: Any) -> None:
@@ -108,6 +108,20 @@ def check_document(document: Any) -> None:
             values = [file[key] for file in entry.get("files", ())]
             if len(set(values)) < len(values):
                 raise fail(f"data_manifest.yaml, {name}", expected=f"each {key} once", got=values, remedy="rename one")
+
+
+def _datasets(name: str, entry: Mapping[str, Any]) -> Iterator[Dataset]:
+    """Yield the dataset of one entry, and of each control that a simulated one offers."""
+    generated = dict(entry.get("generated", {}))
+    controls = generated.pop("controls", [])
+    plain = _dataset(name, entry)
+    if not generated:
+        yield plain
+        return
+    yield replace(plain, generated=generated)
+    for control in controls:
+        title = f"{plain.title}, control: {control}"
+        yield replace(plain, name=f"{name}-{control}", title=title, generated=generated | {"control": control})
 
 
 def _dataset(name: str, entry: Mapping[str, Any]) -> Dataset:
