@@ -92,3 +92,17 @@ def test_bad_input_is_named():
         projector.forward(np.full((4, 2, 4), np.nan))
     with pytest.raises(ValueError, match=r"images along \(tilt, x\)"):
         projector.adjoint(np.zeros((3, 2, 4)))
+
+
+def test_finer_parts_project_like_their_voxels():
+    rng = np.random.default_rng(4)
+    volume = rng.random((10, 3, 11)).astype(np.float32)
+    parts = volume.repeat(3, axis=0).repeat(3, axis=2)
+    coarse, fine = Projector(ANGLES, (10, 11)), Projector(ANGLES, (10, 11), finer=3)
+    assert relative_error(fine.forward(parts), coarse.forward(volume)) < 1e-6
+
+
+def test_a_subset_of_tilts_is_those_images():
+    volume = np.random.default_rng(5).random((8, 2, 8))
+    projector = Projector(ANGLES, (8, 8))
+    np.testing.assert_array_equal(projector.subset([1, 4]).forward(volume), projector.forward(volume)[[1, 4]])
