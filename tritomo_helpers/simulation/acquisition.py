@@ -154,7 +154,8 @@ def acquire(
     repeats, repeats_truth = _Store(n_repeats, folder, "repeats_"), _Store(n_repeats, None, "")
     for done, exposure in enumerate(exposures, start=1):
         maps = species_maps(phantom, acquisition, exposure)
-        counts, hidden = {}, exposure.truth()
+        counts: dict[str, NDArray[Any]] = {}
+        hidden: dict[str, NDArray[Any]] = dict(exposure.truth())
         for signal in acquisition.signals:
             detect = DETECTORS[signal].detect
             found, truth = detect(maps, exposure, phantom, acquisition, rng=streams[signal])
