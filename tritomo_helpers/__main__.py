@@ -1,6 +1,7 @@
 """The command line: ``python -m tritomo_helpers data list | fetch | verify | page``."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -34,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     verify = actions.add_parser("verify", help="check what you have against the manifest, without the network")
     verify.add_argument("names", nargs="*", metavar="NAME", help="all that you have, if not given")
     verify.set_defaults(run=_verify)
+
+    clean = actions.add_parser("clean", help="remove simulated datasets that an older version of the package made")
+    clean.set_defaults(run=_clean)
 
     page = actions.add_parser("page", help="print the page 'Data and licenses' as Markdown")
     page.set_defaults(run=_page)
@@ -90,6 +94,14 @@ def _verify(arguments: argparse.Namespace) -> int:
         )
         return 1
     print(f"{intact} files intact in {datasets.data_dir()}")
+    return 0
+
+
+def _clean(_: argparse.Namespace) -> int:
+    stale = datasets.stale_folders()
+    for folder in stale:
+        shutil.rmtree(folder)
+    print(f"{len(stale)} outdated folder{'' if len(stale) == 1 else 's'} removed from {datasets.data_dir()}")
     return 0
 
 

@@ -12,6 +12,7 @@ from .._validation import fail
 from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact
 from ._manifest import ArchiveMember, DataFile, Dataset, check_document, dataset, manifest, manifest_path, read_manifest
 from ._page import markdown_page, size_text
+from ._twin import fetch_twin, present_twin, roles, stale_folders, verify_twin
 
 __all__ = [
     "ArchiveMember",
@@ -28,6 +29,7 @@ __all__ = [
     "present",
     "read_manifest",
     "size_text",
+    "stale_folders",
     "verify",
 ]
 
@@ -65,19 +67,20 @@ def fetch(name: str, *, parts: Sequence[str] | None = None, progress: bool = Tru
     'ADF Image.dm3'
     """
     entry = dataset(name)
-    roles = [file.role for file in entry.files]
-    chosen = check_parts(name, parts, roles)
+    if entry.generated is not None:
+        return fetch_twin(entry, check_parts(name, parts, roles()), progress=progress)
+    chosen = check_parts(name, parts, [file.role for file in entry.files])
     return {file.role: fetch_file(entry, file, progress=progress) for file in entry.files if file.role in chosen}
 
 
-def check_parts(name: str, parts: Sequence[str] | None, roles: Sequence[str]) -> list[str]:
+def check_parts(name: str, parts: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """Return the chosen roles, or raise ValueError that lists those there are."""
     if parts is None:
-        return list(roles)
+        return list(known)
     wanted = [parts] if isinstance(parts, str) else list(parts)
-    unknown = [part for part in wanted if part not in roles]
+    unknown = [part for part in wanted if part not in known]
     if unknown:
-        raise fail(f"parts of {name}", expected=f"some of {', '.join(roles)}", got=unknown, remedy="choose among these")
+        raise fail(f"parts of {name}", expected=f"some of {', '.join(known)}", got=unknown, remedy="choose among these")
     return wanted
 
 
@@ -89,8 +92,10 @@ def present(name: str) -> dict[str, bool]:
     >>> list(present("LSMO_linescan_dualEELS"))
     ['LSMO_linescan.hspy', 'LSMO_linescan_low_loss.hspy']
     """
-    folder = data_dir() / name
-    return {file.file: (folder / file.file).is_file() for file in dataset(name).files}
+    entry = dataset(name)
+    if entry.generated is not None:
+        return present_twin(entry)
+    return {file.file: (data_dir() / name / file.file).is_file() for file in entry.files}
 
 
 def verify(name: str) -> dict[str, str]:
@@ -112,6 +117,8 @@ def verify(name: str) -> dict[str, str]:
     True
     """
     entry = dataset(name)
+    if entry.generated is not None:
+        return verify_twin(entry)
     folder = data_dir() / name
     return {
         file.file: "missing"

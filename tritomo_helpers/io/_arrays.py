@@ -1,7 +1,7 @@
 """Named arrays in HDF5, and tables in CSV."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def load_arrays(path: str | Path, *, group: str = "/") -> dict[str, Any]:
+def load_arrays(path: str | Path, *, group: str = "/", names: Sequence[str] | None = None) -> dict[str, Any]:
     """Read the arrays, numbers and texts of an HDF5 file, groups as nested dicts.
 
     Parameters
@@ -23,6 +23,8 @@ def load_arrays(path: str | Path, *, group: str = "/") -> dict[str, Any]:
         An .h5, .hdf5 or .hspy file.
     group : str, default "/"
         Path inside the file to start from.
+    names : sequence of str, optional
+        Read only these, such as ``["shifts_px"]`` of a large truth file.
 
     Returns
     -------
@@ -57,18 +59,27 @@ def load_arrays(path: str | Path, *, group: str = "/") -> dict[str, Any]:
                 got=", ".join(file) or "nothing",
                 remedy="name one of these",
             )
-        return _read_group(file[group])
+        found = file[group]
+        absent = [name for name in names or () if name not in found and name not in found.attrs]
+        if absent:
+            have = ", ".join(sorted([*found, *found.attrs]))
+            raise fail(f"names in {one.name}", expected=f"some of {have}", got=absent, remedy="choose among these")
+        return _read_group(found, names)
 
 
-def _read_group(group: Any) -> dict[str, Any]:
+def _read_group(group: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
     import h5py
 
     found: dict[str, Any] = {}
     for name, value in group.attrs.items():
+        if names is not None and name not in names:
+            continue
         plain = _plain(value)
         if plain is not None:
             found[name] = plain
     for name, item in group.items():
+        if names is not None and name not in names:
+            continue
         if isinstance(item, h5py.Group):
             found[name] = _read_group(item)
         elif isinstance(item, h5py.Dataset):

@@ -35,18 +35,19 @@ _IMAGE_AXES = ("x", "y", "z", "width", "height")
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a stored array: `values` in its own units, and what it is: energy, tilt, space or unknown."""
+    """One axis of a stored array: values and step in its own units, and its kind: energy, tilt, space or unknown."""
 
     name: str
     units: str
     values: NDArray[np.float64]
     kind: str
+    step: float
 
     @property
     def step_nm(self) -> float:
         """Distance between neighbors in nm, NaN when the axis is not in units of length."""
         factor = _NM.get(self.units.lower(), float("nan"))
-        return float(abs(self.values[1] - self.values[0]) * factor) if self.values.size > 1 else float("nan")
+        return abs(self.step) * factor
 
     @property
     def values_ev(self) -> NDArray[np.float64]:
@@ -141,7 +142,7 @@ def _mrc(data: Any, original: Mapping[str, Any]) -> tuple[Any, tuple[Axis, ...],
         lengths = (("Zlen", "MZ"), ("Ylen", "MY"), ("Xlen", "MX"))
         steps_nm = [float(header[length]) / max(int(header[count]), 1) / 10 for length, count in lengths]
     axes = tuple(
-        Axis(name, "nm", step * np.arange(n, dtype=np.float64), "space")
+        Axis(name, "nm", step * np.arange(n, dtype=np.float64), "space", step)
         for name, n, step in zip("zyx", shape, steps_nm, strict=True)
     )
     labels = bytes.fromhex(str(header.get("LABELS") or ""))[:80].decode("utf-8", errors="ignore").strip(" \0")
@@ -153,9 +154,10 @@ def make_axis(axis: Mapping[str, Any]) -> Axis:
     name, units = _text(axis.get("name")), _text(axis.get("units"))
     if axis.get("axis") is not None:
         values = np.asarray(axis["axis"], dtype=np.float64)
+        step = float(values[1] - values[0]) if values.size > 1 else float("nan")
     else:
-        steps = np.arange(int(axis["size"]), dtype=np.float64)
-        values = float(axis.get("offset", 0.0)) + float(axis.get("scale", 1.0)) * steps
+        step = float(axis.get("scale", 1.0))
+        values = float(axis.get("offset", 0.0)) + step * np.arange(int(axis["size"]), dtype=np.float64)
     if units.lower() in _EV or name.lower().startswith("energy"):
         kind = "energy"
     elif units.lower() in _DEGREES or name.lower() in ("tilt", "projections"):
@@ -164,7 +166,7 @@ def make_axis(axis: Mapping[str, Any]) -> Axis:
         kind = "space"
     else:
         kind = "unknown"
-    return Axis(name, units, values, kind)
+    return Axis(name, units, values, kind, step)
 
 
 def _text(value: Any) -> str:

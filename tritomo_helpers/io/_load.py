@@ -245,7 +245,7 @@ def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_n
     one = check_file(path, (".vti", *_STACKS))
     if one.suffix.lower() == ".vti":
         values, steps, title = read_vti(one)
-        space = [Axis("", "nm", np.array([0.0, step]), "space") for step in steps]
+        space = [Axis("", "nm", np.array([0.0, step]), "space", step) for step in steps]
     else:
         stored = _choose_image(read(one), one, None)
         if stored.data.ndim != 3:
@@ -397,8 +397,10 @@ def _cube(stored: Stored, path: Path) -> tuple[Any, NDArray[np.float64], list[Ax
 def _pixel_size(space: Sequence[Axis], given: float | None) -> float:
     if given is not None:
         return given
-    steps = np.array([axis.step_nm for axis in space if axis.values.size > 1])
-    steps = steps if steps.size < 3 else np.append(steps[:-2][np.isfinite(steps[:-2])], steps[-2:])  # z may be unknown
+    # The step of an axis with one point counts only when no axis has more; an unknown z does not matter.
+    extended = [axis for axis in space if axis.values.size > 1] or list(space)
+    steps = np.array([axis.step_nm for axis in extended])
+    steps = np.append(steps[:-2][np.isfinite(steps[:-2])], steps[-2:])
     if steps.size == 0 or not np.all(np.isfinite(steps)):
         units = ", ".join(f"{axis.name or 'axis'}: {axis.units or 'no units'}" for axis in space)
         raise fail(
