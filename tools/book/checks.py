@@ -13,17 +13,17 @@ from tools.book.stage import MEMORY_LIMIT_MB, TIME_LIMIT_S
 
 # ---------------------------------------------------------------- notebooks as written
 
-UNITS = r"%|‰|°|deg\b|nm\b|µm\b|um\b|mm\b|Å|eV\b|keV\b|meV\b|mrad\b|rad\b|px\b|pixels?\b|voxels?\b|counts?\b|barn\b|mAh|e/Å|s\b|ms\b|min\b|h\b|kB\b|MB\b|GB\b|pA\b|nA\b|V\b|K\b|at%|at\.%"
-NUMBER = re.compile(
-    rf"(?<![\w.,:/#-])[-+−±~≈]?(?:\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|\s?[×x]\s?10\S*)?(?!\w)|\d+(?:[\u202f\u00a0 ]\d{{3}})*[\u202f\u00a0 -]?(?:{UNITS}))"
+UNITS = (
+    r"%|‰|°|Å|e/Å|at%|at\.%|(?:deg|nm|µm|um|mm|pm|m?eV|keV|m?rad|px|pixels?|voxels?|counts?|barn|mAh|s|ms|min|h"
+    r"|kB|MB|GB|pA|nA|V|K)\b"
 )
+_DECIMAL = r"\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|\s?[×x]\s?10\S*)?(?!\w)"
+_WITH_UNIT = rf"\d+(?:[\u202f\u00a0 ]\d{{3}})*[\u202f\u00a0 -]?(?:{UNITS})"
+NUMBER = re.compile(rf"(?<![\w.,:/#-])[-+−±~≈]?(?:{_DECIMAL}|{_WITH_UNIT})")
 # What prose may hold without being prose; the order matters (fences before spans).
 NOT_PROSE = [
     re.compile(r"^(`{3,}|~{3,})(?!\{)[^\n]*\n.*?^\1[ \t]*$", re.M | re.S),  # code blocks
-    re.compile(
-        r"^(`{3,})\{(?:code|code-block|code-cell|math|literalinclude|eval-rst|bibliography)[^\n]*\n.*?^\1[ \t]*$",
-        re.M | re.S,
-    ),
+    re.compile(r"^(`{3,})\{(?:code|math|literalinclude|eval-rst|bibliography)[^\n]*\n.*?^\1[ \t]*$", re.M | re.S),
     re.compile(r"\$\$.*?\$\$", re.S),
     re.compile(r"(?<![\\$\w])\$(?=\S)[^$\n]*(?:\n[^$\n]+)?(?<=\S)\$(?!\d)"),
     re.compile(r"\{[a-z:_-]+\}(`+).+?\1", re.S),  # roles: quoted, given, glue, cite, numref ...
@@ -34,8 +34,10 @@ NOT_PROSE = [
     re.compile(r"^`{3,}\{.*$", re.M),
     re.compile(r"https?://\S+|doi:\S+|\b10\.\d{4,}/\S+"),
     re.compile(
-        r"\b(?:Figs?\.|Figure|Eqs?\.|Equation|Section|Chapter|Table|Python|CC[- ]BY|GPL|version|v)[\u00a0 -]?\(?\d+(?:\.\d+)*\+?"
+        r"\b(?:Figs?\.|Figure|Eqs?\.|Equation|Section|Chapter|Table|Version|version)[\u00a0 -]?\(?\d+(?:\.\d+)*"
     ),
+    re.compile(r"\bPython(?:(?:,| or| to|\u2013)?[\u00a0 ]?\d\.\d+)+"),
+    re.compile(r"\b(?:CC[- ]BY(?:-SA)?|GPL|MIT|v)[\u00a0 -]?\d+(?:\.\d+)*\+?"),
 ]
 FREE_TAG = "given-numbers"  # on a markdown cell whose numbers are all given or quoted, such as a table of settings
 
@@ -171,10 +173,12 @@ def output_problems(notebook: Any, name: str) -> list[str]:
 
 
 def cost_problems(run: "execute.Run") -> list[str]:
-    """Return the limits that a chapter exceeds; what it hands over as a product was computed before and is not counted."""
+    """Return the limits that a chapter exceeds; products were computed before it ran and are not counted."""
     problems = []
     if run.seconds > TIME_LIMIT_S:
-        problems.append(f"{run.name}: takes {run.seconds:.0f} s, above {TIME_LIMIT_S} s; make the slow part a product")
+        problems.append(
+            f"{run.name}: takes {run.seconds:.0f} s, above {TIME_LIMIT_S} s; hand the slow part to products"
+        )
     if run.peak_mb > MEMORY_LIMIT_MB:
         problems.append(
             f"{run.name}: needs {run.peak_mb:.0f} MB, above {MEMORY_LIMIT_MB} MB; make the big part a product"
@@ -241,7 +245,9 @@ def page_problems(pages: Path) -> list[str]:
                 problems.append(f"{name}: {link} leads nowhere")
             elif parts.fragment and target in read and unquote(parts.fragment) not in read[target].ids:
                 problems.append(f"{name}: {link} has no such place")
-        for image in page.images:
-            if "alt" not in image or image["alt"].endswith((".png", ".svg")) or image["alt"].startswith("_images/"):
-                problems.append(f"{name}: {image.get('src', 'a picture')[:60]} has no alt text")
+        problems += [
+            f"{name}: {image.get('src', 'a picture')[:60]} has no alt text"
+            for image in page.images
+            if "alt" not in image or image["alt"].endswith((".png", ".svg")) or image["alt"].startswith("_images/")
+        ]
     return problems

@@ -62,7 +62,8 @@ def build(
     if only:
         chosen = [Path(name).stem for name in only]
         toc, _ = stage.existing_toc(
-            {**toc, "root": chosen[0], "parts": [{"chapters": [{"file": n} for n in [*chosen[1:], "performance"]]}]}, book
+            {**toc, "root": chosen[0], "parts": [{"chapters": [{"file": n} for n in [*chosen[1:], "performance"]]}]},
+            book,
         )
         pages = into / f"only-{chosen[0]}"
     files = [path for name in stage.toc_files(toc) if (path := stage.document(name, book))]

@@ -143,7 +143,7 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
 
 
 def execute(path: Path, *, cache: Path, force: bool = False) -> Run:
-    """Return the result of a notebook, from `cache` if nothing that it depends on has changed since, else by running it.
+    """Return the result of a notebook: kept, if nothing that it depends on has changed since, else run now.
 
     Only a complete run is kept: no error, every dataset there.
     """

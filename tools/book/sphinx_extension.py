@@ -8,19 +8,19 @@ that a cell computed comes in through ``{glue:text}``.
 from typing import Any
 
 from docutils import nodes
+from sphinx.util.docutils import SphinxRole
 
 
-def _role(css_class: str) -> Any:
-    def role(
-        name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
-    ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [nodes.inline(rawtext, text, classes=[css_class])], []
+class MarkedNumber(SphinxRole):
+    """Text with the class ``tt-quoted`` or ``tt-given``."""
 
-    return role
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the marked text."""
+        return [nodes.inline(self.rawtext, self.text, classes=[f"tt-{self.name}"])], []
 
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the roles."""
     for name in ("quoted", "given"):
-        app.add_role(name, _role(f"tt-{name}"))
+        app.add_role(name, MarkedNumber())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Copy ``book/`` to ``_build/book-src`` with what the build adds: outputs, costs, provenance, generated pages, settings."""
+"""Copy ``book/`` with what the build adds: outputs, costs, provenance, generated pages, settings."""
 
 import ast
 import copy
@@ -19,6 +19,7 @@ from tools.book.execute import Run, records
 TIME_LIMIT_S = 120
 MEMORY_LIMIT_MB = 1000
 FIGURE_MIMES = {"image/png", "image/svg+xml", "image/jpeg"}
+CLAIMS_PROMPT = "The numbers that follow, and the range that each must stay in"
 GLUE = re.compile(r"\{glue:[a-z]*\}`[^`]*`")
 
 
@@ -70,11 +71,9 @@ def calls(notebook: Any, function: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _size(megabytes: float) -> str:
     if megabytes == 0:
         return "nothing"
-    return (
-        f"{megabytes / 1000:.1f} GB"
-        if megabytes >= 1000
-        else f"{max(megabytes, 0.1):.{0 if megabytes >= 10 else 1}f} MB"
-    )
+    if megabytes >= 1000:
+        return f"{megabytes / 1000:.1f} GB"
+    return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{max(megabytes, 0.1):.1f} MB"
 
 
 def _time(seconds: float) -> str:
@@ -84,11 +83,13 @@ def _time(seconds: float) -> str:
 def cost_line(run: Run) -> str:
     """Return the measured cost of a chapter as a line of MyST."""
     if run.unavailable:
-        return f":::{{div}} tt-cost\nNot measured: {', '.join(run.unavailable)} could not be had when this page was built.\n:::"
-    return (
-        f":::{{div}} tt-cost\nMeasured when this page was built: {_time(run.seconds)}, {_size(run.peak_mb)} of memory, "
-        f"{_size(run.download_mb)} to download ([how](performance)).\n:::"
-    )
+        text = f"Not measured: {', '.join(run.unavailable)} could not be had when this page was built."
+    else:
+        text = (
+            f"Measured when this page was built: {_time(run.seconds)}, {_size(run.peak_mb)} of memory, "
+            f"{_size(run.download_mb)} to download ([how](performance))."
+        )
+    return f":::{{div}} tt-cost\n{text}\n:::"
 
 
 def shows_figure(cell: Any) -> bool:
@@ -126,9 +127,12 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
         names += [name for name in fetched if name not in names]
         if _only_claims(cell):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+            cell.metadata["mystnb"] = {"code_prompt_show": CLAIMS_PROMPT, "code_prompt_hide": CLAIMS_PROMPT}
         # A figure directive wraps every output of its cell, so that the box goes into a cell of its own.
         stated = [o for o in cell.outputs if "provenance" in o.get("metadata", {}).get("tritomo", {})]
-        cell.outputs = [o for o in cell.outputs if o not in stated and "application/vnd.tritomo" not in o.get("data", {})]
+        cell.outputs = [
+            o for o in cell.outputs if o not in stated and "application/vnd.tritomo" not in o.get("data", {})
+        ]
         boxes = ["".join(o.data["text/html"]) for o in stated]
         if not boxes and shows_figure(cell):
             boxes = [provenance_box(names, products=products, command=cell.source)]
@@ -149,8 +153,8 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
             for r in runs
         ),
         "",
-        f"Time is from the start of a fresh kernel to the last cell; memory is the largest resident memory of the kernel and "
-        f"its child processes. The build fails when a chapter takes more than {TIME_LIMIT_S // 60} minutes or "
+        "Time is from the start of a fresh kernel to the last cell; memory is the most that the kernel and its child "
+        f"processes held at once. The build fails when a chapter takes more than {TIME_LIMIT_S // 60} minutes or "
         f"{_size(MEMORY_LIMIT_MB)}.",
     ]
     if prepared:
@@ -207,7 +211,9 @@ def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:
     return settings
 
 
-def stage(book: Path, runs: Iterable[Run], toc: dict[str, Any], *, prepared: dict[str, float], vendored: bool, into: Path) -> Path:
+def stage(
+    book: Path, runs: Iterable[Run], toc: dict[str, Any], *, prepared: dict[str, float], vendored: bool, into: Path
+) -> Path:
     """Write the folder that Sphinx reads and return it."""
     from tritomo_helpers.teaching.data import provenance_box
 

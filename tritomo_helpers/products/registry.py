@@ -92,14 +92,9 @@ def _find(name: str) -> Product:
 def _bare(tree: ast.AST) -> str:
     """Return code as text without comments, layout and docstrings."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            node.body = body[1:]  # type: ignore[attr-defined]
+        match getattr(node, "body", None):
+            case [ast.Expr(value=ast.Constant()), *rest]:
+                node.body = rest  # type: ignore[attr-defined]
     return ast.dump(tree)
 
 
@@ -197,7 +192,8 @@ def compute(name: str) -> tuple[Arrays, dict[str, Any]]:
 
         def report(fraction: float, text: str = "") -> None:
             bar.set_postfix_str(text, refresh=False)
-            bar.update(100 * fraction - bar.n)
+            bar.n = round(100 * fraction)
+            bar.refresh()
 
         arrays = {key: np.asarray(value) for key, value in found.make(report, files, **found.parameters).items()}
         report(1.0)

@@ -19,7 +19,7 @@ def _in_notebook() -> bool:
 
 
 def publish(text: str, page: str = "", *, record: dict[str, Any] | None = None, glue: str = "") -> None:
-    """Show `page` (HTML) in a notebook, `text` elsewhere; add `record`, and the value glued under a name, for the build.
+    """Show `page` (HTML) in a notebook, `text` elsewhere; add what the build wants to know.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def publish(text: str, page: str = "", *, record: dict[str, Any] | None = None, 
     if building():
         metadata["tritomo"] = record or {}
         if glue:
-            # The layout of myst_nb.glue. The quotes of repr keep "0.10" from being read as a number and losing its zero.
+            # The layout of myst_nb.glue. The quotes of repr keep "0.10" from being read as 0.1.
             data = {"application/papermill.record/text/plain": repr(text)}
             metadata["scrapbook"] = {"name": glue, "mime_prefix": "application/papermill.record/"}
         elif not page:
@@ -51,8 +51,8 @@ def publish(text: str, page: str = "", *, record: dict[str, Any] | None = None, 
 
 
 def box(title: str, body: str, kind: str) -> str:
-    """Return a bordered box as HTML; `body` is HTML, `title` is plain text. It is readable without the book's styles."""
+    """Return a bordered box as HTML; `body` is HTML, `title` is plain text."""
+    style = "border-left:.25rem solid;padding:.4rem .8rem;margin:.6rem 0"  # for notebooks without the book's styles
     return (
-        f'<div class="tt-box tt-{kind}" role="note" style="border-left:.25rem solid;padding:.4rem .8rem;margin:.6rem 0">'
-        f"<strong>{html.escape(title)}</strong> {body}</div>"
+        f'<div class="tt-box tt-{kind}" role="note" style="{style}"><strong>{html.escape(title)}</strong> {body}</div>'
     )

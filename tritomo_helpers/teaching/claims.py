@@ -15,8 +15,8 @@ def number_text(value: Any, *, unit: str = "", digits: int = 3, fmt: str = "") -
 
     Examples
     --------
-    >>> number_text(0.1), number_text(12345.6), number_text(3.2e-7), number_text(-70, unit="deg")
-    ('0.100', '12 300', '3.20×10⁻⁷', '−70°')
+    >>> number_text(0.1), number_text(1234.5), number_text(3.2e-7), number_text(-70, unit="deg")
+    ('0.100', '1230', '3.20×10⁻⁷', '−70°')
     """
     if isinstance(value, str):
         return value
@@ -27,7 +27,7 @@ def number_text(value: Any, *, unit: str = "", digits: int = 3, fmt: str = "") -
     elif value == 0 or not math.isfinite(value):
         text = f"{value:g}"
     else:
-        exponent = math.floor(math.log10(abs(value)))
+        exponent = int(f"{value:.{digits - 1}e}".rpartition("e")[2])  # after rounding: 99.96 is 100
         text = f"{round(value, digits - 1 - exponent):,.{max(digits - 1 - exponent, 0)}f}"
         if not -4 <= exponent <= 6:
             text = f"{value / 10.0**exponent:.{digits - 1}f}×10{str(exponent).translate(SUPERSCRIPT)}"
@@ -103,15 +103,13 @@ def claim(
         raise fail(f"claim {name!r}", expected="why", got="no reason", remedy="say where the range comes from")
     value = value.item() if hasattr(value, "item") else value
     shown = number_text(value, unit=unit, digits=digits, fmt=fmt)
-    record = {"name": name, "value": value if isinstance(value, str) else float(value), "shown": shown, "unit": unit}
-    record |= {"low": low, "high": high, "why": why}
+    plain = value if isinstance(value, str) else float(value)
+    record = {"name": name, "value": plain, "shown": shown, "unit": unit, "low": low, "high": high, "why": why}
     if building():
         publish(shown, record={"claim": record}, glue=name)
         return
-    bounds = " to ".join(
-        f"{end:g}" if isinstance(end, (int, float)) else str(end) for end in (low, high) if end is not None
-    )
-    bounds = {low is None: f"at most {bounds}", high is None: f"at least {bounds}"}.get(True, bounds)
+    ends = [f"{end:g}" if isinstance(end, (int, float)) else str(end) for end in (low, high) if end is not None]
+    bounds = ("at most " if low is None else "at least " if high is None else "") + " to ".join(ends)
     verdict = "" if in_range(value, low, high) else ", OUTSIDE THE EXPECTED RANGE"
     text = f"{name} = {shown}{verdict} (expected {bounds}: {why})".replace("\N{NO-BREAK SPACE}", " ")
     publish(text, f'<div class="tt-claim">{html.escape(text)}</div>')

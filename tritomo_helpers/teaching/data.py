@@ -8,7 +8,7 @@ from typing import Any
 from ._output import box, building, publish
 
 
-class ChapterStopped(RuntimeError):
+class ChapterStopped(RuntimeError):  # noqa: N818  (it says what happened; nothing is wrong with the code)
     """The rest of the chapter cannot run; the reason has been shown already, so no traceback follows."""
 
     def _render_traceback_(self) -> list[str]:
@@ -38,7 +38,10 @@ def data(name: str, *, parts: Sequence[str] | None = None) -> dict[str, Path]:
 
     Examples
     --------
-    >>> files = data("NMC_EELS_linescan_Jia")  # doctest: +SKIP
+    >>> data("my own")
+    Traceback (most recent call last):
+    ...
+    ValueError: dataset: expected a name in data_manifest.yaml, got 'my own'...
     """
     from .. import datasets
 

@@ -60,7 +60,7 @@ def _equal(answer: Any, wanted: Any, tolerance: float, relative: float) -> bool:
             np.all(np.char.strip(np.char.lower(given)) == np.char.strip(np.char.lower(wanted)))
         )
     # Decimal answers are compared with room for rounding in binary.
-    return bool(np.all(np.abs(given - wanted) <= tolerance + (relative + 1e-12) * np.abs(wanted)))
+    return bool(np.all(np.abs(given.astype(float) - wanted) <= tolerance + (relative + 1e-12) * np.abs(wanted)))
 
 
 def judge(name: str, answer: Any) -> Verdict:
@@ -92,9 +92,8 @@ def judge(name: str, answer: Any) -> Verdict:
     'not yet'
     """
     if name not in exercises():
-        raise fail(
-            "exercise id", expected=f"one of {', '.join(exercises())}", got=repr(name), remedy="check the spelling"
-        )
+        known = ", ".join(exercises())
+        raise fail("exercise id", expected=f"one of {known}", got=repr(name), remedy="check the spelling")
     entry = exercises()[name]
     unit = f" in {entry['unit']}" if entry.get("unit") else ""
     if answer is None or answer is ...:
@@ -114,9 +113,7 @@ def judge(name: str, answer: Any) -> Verdict:
             or (numeric and "below" in hint and np.all(np.asarray(answer) < hint["below"]))
         ):
             return Verdict("wrong", str(hint["say"]))
-    return Verdict(
-        "wrong", entry.get("otherwise", f"Check the steps again; the answer is{unit or ' a value'} without a trick.")
-    )
+    return Verdict("wrong", entry.get("otherwise", f"Go through the steps again{', and mind the unit' * bool(unit)}."))
 
 
 def check(name: str, answer: Any) -> None:
