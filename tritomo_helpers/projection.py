@@ -51,7 +51,7 @@ class Projector:
     n_pixels : int, optional
         Pixels of the image along x; by default as many as the volume has.
     finer : int, default 1
-        Split every voxel into `finer` x `finer` parts along z and x, and act on those: edges inside a voxel then project
+        Split every voxel into `finer` x `finer` parts along z and x, and act on those: edges inside a voxel project
         where they are. A part of value 1 adds 1 / finer^2.
 
     Raises
@@ -87,7 +87,7 @@ class Projector:
             raise fail("finer", expected="a number above zero", got=finer, remedy="give 1 for whole voxels")
         self.finer = int(finer)
         self.shape: tuple[int, int] = (int(shape[0]) * self.finer, int(shape[1]) * self.finer)
-        self.n_pixels = self.shape[1] if n_pixels is None else int(n_pixels)
+        self.n_pixels = int(shape[1]) if n_pixels is None else int(n_pixels)
         if self.n_pixels < 1:
             raise fail("n_pixels", expected="a number above zero", got=n_pixels, remedy="give pixels along x")
 
