@@ -16,9 +16,11 @@ from ._warp import Array, coordinates, turn, warp
 
 METHODS = ("common-line", "center-of-mass", "cross-correlation", "projection-matching")
 
-# A tilt fails when its residual is this many times the median of the series, and not small in itself: good tilts stay
-# below five times the median, a tilt of another specimen or at the wrong angle comes out above ten.
-FAIL_RATIO, FAIL_RESIDUAL = 6.0, 0.05
+# A tilt fails when its residual is this many times the median of the series, and not small in itself. With noise alone
+# no tilt exceeds twice the median; a tilt of another specimen or at the wrong angle comes out at 4 to 12 times.
+FAIL_RATIO, FAIL_RESIDUAL = 3.5, 0.04
+# Moments of higher order disagree no more than the mass does, unless angles and images do not belong together.
+ANGLE_RATIO, ANGLE_RESIDUAL = 3.0, 0.02
 # Mass profiles of one specimen agree to a few percent; above this they are not of one specimen.
 HOPELESS_RESIDUAL = 0.25
 CUT_FRACTION = 0.05  # of the greatest mass per row or column, still present at the edge of the frame
@@ -27,6 +29,7 @@ ROTATION_ERROR_DEG = 0.3  # a turn that is not known better than this is not app
 _SIGN = (
     "sense of tilt: not testable; the series with all angles reversed fits equally well and gives the mirrored specimen"
 )
+_RESIDUALS = "residuals: moments 0 to 3 per row, relative; the largest is listed"
 
 
 @dataclass
@@ -153,6 +156,13 @@ def estimate(
             raise _not_one_specimen(work)
     if np.median(fitted.scores[:, 0]) > HOPELESS_RESIDUAL:
         raise _not_one_specimen(work, float(np.median(fitted.scores[:, 0])))
+    medians = np.median(fitted.scores, axis=0)
+    if medians[1:].max(initial=0) > max(ANGLE_RATIO * medians[0], ANGLE_RESIDUAL):
+        work.why.append(
+            f"angles: suspect; the tilts agree in mass to {medians[0]:.1%} but higher moments only to "
+            f"{medians[1:].max():.1%}: check the order of the images, the angles and tilt_axis"
+        )
+        warnings.warn(work.why[-1], UserWarning, stacklevel=2)
     work.why += [*fitted.notes, _SIGN]
     if work.failures:
         listed = "; ".join(f"{angle:g} deg: {reason}" for angle, reason in sorted(work.failures.items()))
@@ -257,13 +267,12 @@ def _by_mass(images: Array, angles: Array, start: Array) -> _Fit:
     """Center of mass alone; the residuals still say whether the tilts agree."""
     window = np.ones(images.shape[1])
     checked = _moments.fit(images, angles, start, 0.0, window=window, fit_rotation=False, max_iterations=0)
-    scores = np.stack([checked.mass_residual, checked.moment_residual], axis=1)
-    return _Fit(start, 0.0, scores, ("residuals: mass per row and center of mass per row, relative",))
+    return _Fit(start, 0.0, checked.residuals, (_RESIDUALS,))
 
 
 def _by_moments(images: Array, angles: Array, start: Array, rows: Array, fit_rotation: bool) -> _Fit:
     found = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=fit_rotation)
-    notes = ["residuals: mass per row and center of mass per row, relative"]
+    notes = [_RESIDUALS]
     if fit_rotation and found.rotation_error_deg > ROTATION_ERROR_DEG:
         notes.append(f"turn of the axis: 0, because it is known to {found.rotation_error_deg:.2g} deg only")
         found = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=False)
@@ -276,9 +285,7 @@ def _by_moments(images: Array, angles: Array, start: Array, rows: Array, fit_rot
     if np.all(rows == 1):
         offset[:, 0] = np.mean(mass @ coordinates(rows.size) / mass.sum(axis=1))
     shifts = found.shifts_px - turn(offset, -found.rotation_deg)
-    return _Fit(
-        shifts, found.rotation_deg, np.stack([found.mass_residual, found.moment_residual], axis=1), tuple(notes)
-    )
+    return _Fit(shifts, found.rotation_deg, found.residuals, tuple(notes))
 
 
 def _by_matching(images: Array, angles: Array, start: _Fit, rows: Array, columns: Array) -> _Fit:

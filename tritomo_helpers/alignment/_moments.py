@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ._warp import Array, coordinates, turn, warp
 
@@ -25,8 +26,12 @@ class Consistency:
     shifts_px: Array
     rotation_deg: float
     rotation_error_deg: float  # standard error; infinite if not fitted
-    mass_residual: Array  # (tilt,) relative to the mass profile
-    moment_residual: Array  # (tilt,) relative to mass x radius of gyration
+    residuals: Array  # (tilt, order), see `disagreement`
+
+
+def _basis(theta: Array, order: int) -> list[Array]:
+    """Functions of the tilt angle that a moment of this order is made of."""
+    return [np.cos(theta) ** (order - j) * np.sin(theta) ** j for j in range(order + 1)]
 
 
 def _outside(basis: list[Array]) -> Array:
@@ -49,7 +54,6 @@ def fit(
     *,
     window: Array,
     fit_rotation: bool,
-    use_moment: bool = True,
     max_iterations: int = 15,
     tolerance_px: float = 2e-3,
 ) -> Consistency:
@@ -68,40 +72,68 @@ def fit(
         Weight of each slice after the shift: 0 where a slice is not inside every frame.
     fit_rotation : bool
         Fit the turn of the axis too.
-    use_moment : bool
-        False uses the common line alone and leaves the shifts across the axis as they are.
     """
-    n_tilts = angles_deg.size
     theta = np.deg2rad(angles_deg)
-    conditions = [_outside([np.ones(n_tilts)]), _outside([np.cos(theta), np.sin(theta)])]
+    conditions = [_outside(_basis(theta, k)) for k in range(3)]
+    inside = [np.eye(theta.size) - condition for condition in conditions]
     y = coordinates(images.shape[1])
     error = np.inf
     for _ in range(max_iterations):
         mass, first, second = _normalized(warp(images, shifts_px, rotation_deg), window)
-        # Derivatives with respect to: shift along y, shift along x, turn by a radian (x toward y).
-        slopes = [
-            [-_slope(mass), np.zeros_like(mass), -_slope(first)],
-            [-_slope(first), mass, -y * mass - _slope(second)],
-        ]
-        weights = [1.0, float((window * mass).sum() / (window * second).sum()) if use_moment else 0.0]
-        step, turned, error = _solve(conditions, [mass, first], slopes, weights, window, fit_rotation, use_moment)
+        # Derivatives with respect to: shift along y, shift along x, turn by a radian (x toward y). They are taken of what
+        # the conditions explain, smoothed a little: the noise of single tilts would pass for information.
+        m, f, s = (
+            ndimage.gaussian_filter1d(part @ moment, 1.0, axis=1)
+            for part, moment in zip(inside, (mass, first, second), strict=True)
+        )
+        slopes = [[-_slope(m), np.zeros_like(m), -_slope(f)], [-_slope(f), m, -y * m - _slope(s)]]
+        weights = [1.0, float((window * mass).sum() / (window * second).sum())]
+        step, turned, error = _solve(conditions[:2], [mass, first], slopes, weights, window, fit_rotation)
         shifts_px = shifts_px + turn(step, -rotation_deg)
         rotation_deg += turned
         if np.abs(step).max() < tolerance_px and abs(np.deg2rad(turned)) * y.size / 2 < tolerance_px:
             break
-    mass, first, second = _normalized(warp(images, shifts_px, rotation_deg), window)
-    scales = [np.sqrt((window * mass**2).sum(axis=1)).mean(), np.sqrt((window * mass * second).sum(axis=1)).mean()]
-    residuals = []
-    for condition, moment, scale in zip(conditions, [mass, first], scales, strict=True):
-        left = condition @ moment
-        leverage = np.maximum(np.diag(condition), 1e-3)
-        residuals.append(np.sqrt((window * left**2).sum(axis=1) / leverage) / scale)
-    return Consistency(shifts_px, rotation_deg, error, residuals[0], residuals[1])
+    residuals = disagreement(warp(images, shifts_px, rotation_deg), angles_deg, window)
+    return Consistency(shifts_px, rotation_deg, error, residuals)
 
 
-def _normalized(images: Array, window: Array) -> list[Array]:
+def disagreement(images: Array, angles_deg: Array, window: Array, *, n_orders: int = 4) -> Array:
+    r"""Measure how far each tilt is from agreeing with the others, in several moments.
+
+    The moment of order k across the axis must be a sum of :math:`\cos^{k-j} t \sin^j t`, j = 0 ... k. Orders 0 and 1 are
+    the common line and the center of mass; order 2 notices a tilt at the wrong angle, whatever its shift.
+
+    Parameters
+    ----------
+    images : ndarray, shape (tilt, y, x)
+        Aligned.
+    angles_deg : ndarray, shape (tilt,)
+    window : ndarray, shape (y,)
+    n_orders : int, default 4
+        Fewer are used when the series is too short to test them.
+
+    Returns
+    -------
+    ndarray, shape (tilt, order)
+        Root mean square over the rows of what the condition cannot explain, corrected for the part of its own deviation
+        that each tilt explains by itself, and relative to the moment that the mass would have at its radius.
+    """
+    theta = np.deg2rad(angles_deg)
+    n_orders = min(n_orders, angles_deg.size - 1)
+    found = _normalized(images, window, 2 * n_orders - 1)
+    result = np.zeros((angles_deg.size, n_orders))
+    for k in range(n_orders):
+        condition = _outside(_basis(theta, k))
+        left = condition @ found[k]
+        leverage = np.maximum(np.diag(condition), 1e-2)
+        scale = np.sqrt(max(float((window * found[0] * found[2 * k]).sum(axis=1).mean()), 1e-300))
+        result[:, k] = np.sqrt((window * left**2).sum(axis=1) / leverage) / scale
+    return result
+
+
+def _normalized(images: Array, window: Array, n: int = 3) -> list[Array]:
     """Moments of images whose mass inside the window is made equal."""
-    found = moments(images)
+    found = moments(images, n)
     totals = found[0] @ window
     return [moment * (np.median(totals) / totals)[:, None] for moment in found]
 
@@ -117,27 +149,23 @@ def _solve(
     weights: list[float],
     window: Array,
     fit_rotation: bool,
-    use_moment: bool,
 ) -> tuple[Array, float, float]:
     """Solve one Gauss-Newton step for all tilts: shifts, turn and its standard error, in pixels and degrees.
 
     A condition couples tilts only through its (tilt, tilt) matrix.
     """
     n = data[0].shape[0]
-    normal, right, misfit = np.zeros((3 * n, 3 * n)), np.zeros(3 * n), 0.0
+    normal, right = np.zeros((3 * n, 3 * n)), np.zeros((3 * n, window.size))  # each row pulls for itself
     for condition, moment, slope, weight in zip(conditions, data, slopes, weights, strict=True):
         left = condition @ moment
-        misfit += weight * float((left**2 @ window).sum())
         for i in range(3):
-            right[i * n : (i + 1) * n] -= weight * ((slope[i] * left) @ window)
+            right[i * n : (i + 1) * n] -= weight * slope[i] * left * window
             for j in range(3):
                 block = condition * ((slope[i] * window) @ slope[j].T)
                 normal[i * n : (i + 1) * n, j * n : (j + 1) * n] += weight * block
-    # One turn for all tilts; unused unknowns are left out.
-    merge = np.zeros((3 * n, 2 * n + 1))
-    merge[:n, :n] = np.eye(n)
-    if use_moment:
-        merge[n : 2 * n, n : 2 * n] = np.eye(n)
+    # One turn for all tilts.
+    merge = np.eye(3 * n, 2 * n + 1)
+    merge[2 * n, -1] = 0.0
     if fit_rotation:
         merge[2 * n :, -1] = 1.0
     normal, right = merge.T @ normal @ merge, merge.T @ right
@@ -145,10 +173,11 @@ def _solve(
     scale[scale == 0] = 1.0
     # The gauge directions have eigenvalue zero: the minimum-norm step leaves them alone.
     inverse = np.linalg.pinv(normal / scale[:, None] / scale, rcond=1e-8, hermitian=True) / scale[:, None] / scale
-    solution = inverse @ right
+    by_row = inverse @ right
+    solution = by_row.sum(axis=1)
     step = np.clip(np.stack([solution[:n], solution[n : 2 * n]], axis=1), -3, 3)
-    n_free = max((2 * n - 3) * window.sum() - solution.size, 1.0)
-    error = np.rad2deg(np.sqrt(max(inverse[-1, -1], 0) * misfit / n_free)) if fit_rotation else np.inf
+    # The scatter of what the rows say gives the error without assuming a noise model.
+    error = np.rad2deg(by_row[-1].std() * np.sqrt(window.size)) if fit_rotation else np.inf
     return step, float(np.clip(np.rad2deg(solution[-1]), -2, 2)), float(error)
 
 
