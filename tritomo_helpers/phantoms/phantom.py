@@ -170,7 +170,33 @@ class Phantom:
         """
         axes = [np.atleast_1d(np.asarray(a, dtype=np.float64)) for a in (z_nm, y_nm, x_nm)]
         z, y, x = np.meshgrid(*axes, indexing="ij")
-        points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+        found = self.at(np.stack([x, y, z], axis=-1).reshape(-1, 3), species=species)
+        return {name: values.reshape(x.shape) for name, values in found.items()}
+
+    def at(self, points_nm: ArrayLike, *, species: tuple[str, ...] = SPECIES) -> dict[str, Floats]:
+        """Evaluate the specimen at any points.
+
+        Parameters
+        ----------
+        points_nm : array_like, shape (n, 3)
+            (x, y, z), nm.
+        species : tuple of str
+            Which species to return.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n,)
+            Atoms per nm³ of each species.
+
+        Examples
+        --------
+        >>> from tritomo_helpers.phantoms import balls
+        >>> found = balls([[0, 0, 0]], [30], shape=16).at([[0, 0, 0], [0, 0, 40]], species=("O",))
+        >>> found["O"].round(1)
+        array([59.6,  0. ])
+        """
+        points = np.asarray(points_nm, dtype=np.float64)
+        check_shape(points, "points_nm", (len(points), 3), remedy="give one row (x, y, z) per point")
         found = {name: np.zeros(len(points)) for name in species}
         for part in chunks(points):
             depth = self.body.shape.depth(points[part])
@@ -180,7 +206,7 @@ class Phantom:
             values = self.body.chemistry.evaluate(here).species()
             for name in species:
                 found[name][part.start + inside] = values[name] * share[inside]
-        return {name: values.reshape(x.shape) for name, values in found.items()}
+        return found
 
     def areal_densities(self, angle_deg: float, x_nm: ArrayLike, y_nm: ArrayLike) -> dict[str, Floats]:
         """Integrate the specimen along rays: what a tilted projection counts.
