@@ -30,6 +30,22 @@ def test_peak_on_uneven_channels():
     assert eels.find_peak(peak(640.05, energy=energy), energy, window_ev=(630, 660)) == pytest.approx(640.05, abs=0.1)
 
 
+def test_area_above_a_sloping_line_is_the_peak_alone():
+    image = 1000 - ENERGY + np.array([[0.0], [1.0], [-2.0]]) * peak(640.0, 1.0)
+    expected = np.array([0.0, 1.0, -2.0]) * np.sqrt(2 * np.pi) / 0.3
+    np.testing.assert_allclose(eels.peak_area(image, ENERGY, center_ev=640, half_width_ev=4), expected, atol=0.02)
+
+
+def test_area_where_there_is_no_peak_scatters_about_zero():
+    rng = np.random.default_rng(3)
+    spectra = rng.poisson(1000.0, size=(400, ENERGY.size))
+    areas = eels.peak_area(spectra, ENERGY, center_ev=660)
+    n_peak, n_flank = 27, 13
+    expected = np.sqrt(1000 * (n_peak + n_peak**2 / (4 * n_flank) * 2))
+    assert areas.std() == pytest.approx(expected, rel=0.15)
+    assert abs(areas.mean()) < 4 * expected / 20
+
+
 def test_offset_and_dispersion_come_back():
     stored = 440 + 0.3 * np.arange(2048)
     true = 11.3 + 1.027 * stored
@@ -74,6 +90,7 @@ def test_a_spectrum_without_counts_has_no_thickness():
     [
         (lambda: eels.find_peak(peak(640), ENERGY, window_ev=(10, 20)), "move or widen"),
         (lambda: eels.find_peak(peak(640)[1:], ENERGY, window_ev=(630, 650)), "energy last"),
+        (lambda: eels.peak_area(peak(640), ENERGY, center_ev=601), "another peak"),
         (lambda: eels.calibrate_axis(ENERGY, measured_ev=[640], known_ev=[642]), "two different features"),
         (lambda: eels.calibrate_axis(ENERGY, measured_ev=[640, np.nan], known_ev=[642, 650]), "finite"),
         (lambda: eels.calibrate_axis(ENERGY, measured_ev=[640, 650], known_ev=[650, 640]), "same order"),

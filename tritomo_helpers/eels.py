@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._validation import check_increasing, check_positive, check_shape, fail
 
-__all__ = ["calibrate_axis", "find_peak", "relative_thickness"]
+__all__ = ["calibrate_axis", "find_peak", "peak_area", "relative_thickness"]
 
 
 def find_peak(counts: ArrayLike, energy_ev: ArrayLike, *, window_ev: tuple[float, float]) -> NDArray[np.float64]:
@@ -64,6 +64,62 @@ def find_peak(counts: ArrayLike, energy_ev: ArrayLike, *, window_ev: tuple[float
     shift = np.where(curvature < 0, 0.5 * (left - right) / np.where(curvature < 0, curvature, 1.0), 0.0)
     step = np.where(shift < 0, axis[at] - axis[at - 1], axis[at + 1] - axis[at])
     return np.where(top == at, axis[at] + shift * step, np.nan)
+
+
+def peak_area(
+    counts: ArrayLike, energy_ev: ArrayLike, *, center_ev: float, half_width_ev: float = 4.0
+) -> NDArray[np.float64]:
+    r"""Sum the counts of a peak above a straight line between its flanks.
+
+    .. math:: A = \sum_{|E - E_0| \le h} \left(I(E) - \tfrac12(\bar I_- + \bar I_+)\right)
+
+    where :math:`\bar I_\mp` are the mean counts of the channels between h and 2h below and above the center. It is a
+    first look at white lines and X-ray lines, not a quantification: a line is no background model.
+
+    Parameters
+    ----------
+    counts : array_like, shape (..., energy)
+        Spectra.
+    energy_ev : array_like, shape (energy,)
+        Center of each channel, strictly increasing, eV.
+    center_ev : float
+        Energy of the peak, eV.
+    half_width_ev : float, default 4
+        h, eV.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        Counts; noise makes it negative where there is nothing.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or peak or flanks lie outside the axis or hold no channel.
+
+    Examples
+    --------
+    >>> energy = np.arange(600.0, 700.0)
+    >>> spectrum = 500 - energy / 2 + np.where(energy == 640, 30.0, 0.0)
+    >>> float(peak_area(spectrum, energy, center_ev=640))
+    30.0
+    """
+    energy = check_increasing(energy_ev, "energy_ev")
+    half = check_positive(half_width_ev, "half_width_ev", remedy="give it in eV")
+    spectra = np.asarray(counts, dtype=float)
+    check_shape(spectra, "counts", (*spectra.shape[:-1], energy.size), remedy="give one count per energy, energy last")
+    distance = energy - center_ev
+    peak = np.abs(distance) <= half
+    before, after = (distance < -half) & (distance >= -2 * half), (distance > half) & (distance <= 2 * half)
+    if center_ev - 2 * half < energy[0] or center_ev + 2 * half > energy[-1] or not (before.any() and after.any()):
+        raise fail(
+            "center_ev",
+            expected=f"a peak with flanks of {half:g} eV inside {energy[0]:g} to {energy[-1]:g} eV",
+            got=center_ev,
+            remedy="choose another peak or width",
+        )
+    floor = (spectra[..., before].mean(axis=-1) + spectra[..., after].mean(axis=-1)) / 2
+    return np.asarray(spectra[..., peak].sum(axis=-1) - peak.sum() * floor)
 
 
 def calibrate_axis(
