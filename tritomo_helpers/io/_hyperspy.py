@@ -1,5 +1,6 @@
 """Containers to HyperSpy signals and hspy files, and back. The only place that imports HyperSpy."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,13 @@ def to_hyperspy(obj: Container) -> Any:
         signal = signal.as_lazy()
     signal_type = metadata["Signal"]["signal_type"]
     if signal_type:
-        signal.set_signal_type(signal_type)
+        with warnings.catch_warnings():
+            # eXSpy 0.3 still imports lazy signals from where HyperSpy 2.5 no longer wants them looked for.
+            warnings.filterwarnings("ignore", message="Importing `Lazy.* from `hyperspy", category=UserWarning)
+            signal.set_signal_type(signal_type)
+        # eXSpy fills in a detector nobody described (elevation 35 degrees and so on); better none than a wrong one.
+        if signal.metadata.has_item("Acquisition_instrument"):
+            del signal.metadata.Acquisition_instrument
     return signal
 
 
