@@ -17,7 +17,7 @@ UNITS = (
     r"%|‰|°|Å|e/Å|at%|at\.%|(?:deg|nm|µm|um|mm|pm|m?eV|keV|m?rad|px|pixels?|voxels?|counts?|barn|mAh|s|ms|min|h"
     r"|kB|MB|GB|pA|nA|V|K)\b"
 )
-_DECIMAL = r"\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|\s?[×x]\s?10\S*)?(?!\w)"
+_DECIMAL = rf"\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|\s?[×x]\s?10[⁻⁰¹²³⁴-⁹]*)?(?:[\u202f\u00a0 -]?(?:{UNITS})|(?![a-zA-Z0-9]))"
 _WITH_UNIT = rf"\d+(?:[\u202f\u00a0 ]\d{{3}})*[\u202f\u00a0 -]?(?:{UNITS})"
 NUMBER = re.compile(rf"(?<![\w.,:/#-])[-+−±~≈]?(?:{_DECIMAL}|{_WITH_UNIT})")
 # What prose may hold without being prose; the order matters (fences before spans).

@@ -114,8 +114,7 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
     """
     notebook = nbformat.read(path, as_version=4)
     run = Run(path.stem, notebook)
-    environment = {**os.environ, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "default")}
-    environment["TRITOMO_BOOK_BUILD"] = "1" if build else ""
+    environment = {**os.environ, "TRITOMO_BOOK_BUILD": "1" if build else ""}
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
@@ -137,6 +136,7 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
                     run.error = f"cell {index}: {error}"
                 break
     run.seconds = time.perf_counter() - start
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     data = {r["name"]: r["bytes"] for r in records(notebook, "data")}
     run.download_mb = sum(data.values()) / 1e6
     return run

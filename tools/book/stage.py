@@ -96,7 +96,7 @@ def shows_figure(cell: Any) -> bool:
     """Return whether the output of a cell holds a picture or a viewer."""
     for output in cell.get("outputs", []):
         data = output.get("data", {})
-        if FIGURE_MIMES & data.keys() or "tt-viewer" in "".join(data.get("text/html", "")):
+        if FIGURE_MIMES & data.keys() or "tritomo-viewer" in "".join(data.get("text/html", "")):
             return True
     return False
 

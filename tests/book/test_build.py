@@ -1,0 +1,276 @@
+"""Running chapters: what is kept, what is measured, what is caught. Every planted failure is seen to fail."""
+
+import shutil
+
+import nbformat
+import pytest
+import yaml
+
+from tools.book import ROOT, checks, cli, execute, offline, stage
+from tritomo_helpers.teaching.data import provenance_box
+
+code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+
+
+def write(path, *cells):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), path)
+    return path
+
+
+def ran(*cells, **options):
+    """A run as if the cells had been executed."""
+    return execute.Run("chapter", nbformat.v4.new_notebook(cells=list(cells)), **options)
+
+
+def recorded(what, source="x", page="", **record):
+    data = {"text/html": page} if page else {"application/vnd.tritomo": ""}
+    return code(
+        source, outputs=[nbformat.v4.new_output("display_data", data=data, metadata={"tritomo": {what: record}})]
+    )
+
+
+# ---------------------------------------------------------------- one real kernel for each of these
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small project: a package that a chapter imports, a lock and a manifest."""
+    (tmp_path / "tritomo_helpers").mkdir()
+    (tmp_path / "tritomo_helpers" / "helper.py").write_text("NUMBER = 1\n")
+    (tmp_path / "requirements-lock.txt").write_text("numpy==2\n")
+    (tmp_path / "data_manifest.yaml").write_text("a: 1\n")
+    monkeypatch.setattr(execute.key_of, "__defaults__", (tmp_path,))
+    return tmp_path
+
+
+def printed(run):
+    return "".join(o.get("text", "") for cell in run.notebook.cells for o in cell.get("outputs", []))
+
+
+def test_no_output_is_older_than_package_lock_manifest_or_notebook(package):
+    helper = package / "tritomo_helpers" / "helper.py"
+    path = write(package / "book" / "a.ipynb", code(f"exec(open({str(helper)!r}).read()); print(NUMBER)"))
+
+    def again():
+        return execute.execute(path, cache=package / "kept")
+
+    first = again()
+    assert (printed(first), first.cached) == ("1\n", False)
+    assert first.seconds > 0
+    assert first.peak_mb > 10
+    kept = again()
+    assert (printed(kept), kept.cached) == ("1\n", True)
+    assert kept.cost == first.cost
+    helper.write_text("NUMBER = 2\n")  # the trap: the cache of Jupyter Book would show 1 and pass
+    assert printed(again()) == "2\n"
+    assert again().cached
+    for changed in ("requirements-lock.txt", "data_manifest.yaml", "book/a.ipynb"):
+        with (package / changed).open("a") as file:
+            file.write("\n")
+        assert execute.key_of(path) != first.key
+        assert not (package / "kept" / "a.ipynb").read_text().count(execute.key_of(path)), f"{changed} does not count"
+
+
+def test_every_file_of_the_package_counts():
+    names = {path.name for path in execute.dependencies()}
+    assert {"requirements-lock.txt", "how-to-use.yaml", "claims.py", "constants.py"} <= names
+    assert not any(path.suffix == ".pyc" for path in execute.dependencies())
+
+
+def test_error_stops_the_chapter_is_reported_and_not_kept(package):
+    path = write(package / "a.ipynb", code("1 / 0"), code("print('after')"))
+    run = execute.execute(path, cache=package / "kept")
+    assert "ZeroDivisionError" in run.error
+    assert "after" not in printed(run)
+    assert not (package / "kept" / "a.ipynb").exists()
+    assert checks.run_problems([run], strict=False)[0].startswith("a, cell 0")
+
+
+CLAIM = """import numpy as np
+from tritomo_helpers import teaching
+counts = np.random.default_rng({seed}).poisson(100, 4000)
+teaching.claim("fano", {method}, low=0.9, high=1.1, why="a Poisson process has variance / mean = 1; scatter 0.022")"""
+GOOD = {"seed": 0, "method": "counts.var() / counts.mean()"}
+METHOD = {"seed": 0, "method": "counts.std() / counts.mean()"}
+# One lucky sample instead of many: what a chapter does whose seed was chosen for its answer.
+SEED = {"seed": 0, "method": "counts[:3].var() / counts[:3].mean()"}
+
+
+@pytest.mark.parametrize(("claimed", "holds"), [(GOOD, True), (METHOD, False), (SEED, False)])
+def test_claim_fails_when_method_or_sample_falsifies_it(claimed, holds, package):
+    path = write(package / "a.ipynb", code(CLAIM.format(**claimed)), text("It is {glue:text}`fano`."))
+    run = execute.execute(path, cache=package / "kept")
+    assert run.error == ""
+    problems = checks.run_problems([run], strict=False)
+    assert (problems == []) is holds, problems
+    if not holds:
+        assert "fano" in problems[0]
+        assert "outside 0.9 to 1.1" in problems[0]
+
+
+MISSING = 'from tritomo_helpers import teaching\nfiles = teaching.data("NMC_EELS_linescan_Jia")'
+
+
+def test_missing_dataset_shows_a_box_and_fails_only_strictly(package, monkeypatch):
+    monkeypatch.delenv("TRITOMO_DATA_MIRROR", raising=False)
+    monkeypatch.setenv("TRITOMO_DATA_DIR", str(package / "empty"))
+    monkeypatch.setenv("TRITOMO_OFFLINE", "1")
+    path = write(
+        package / "a.ipynb", text("# A"), code(MISSING), code("print('after')"), text("It is {glue:text}`fano`.")
+    )
+    run = execute.execute(path, cache=package / "kept")
+    assert (run.error, run.unavailable) == ("", ["NMC_EELS_linescan_Jia"])
+    assert "after" not in printed(run)
+    assert not (package / "kept").exists(), "the next build tries again"
+    assert checks.run_problems([run], strict=False) == []
+    assert "could not be had" in checks.run_problems([run], strict=True)[0]
+    staged = stage.staged_notebook(run, provenance_box=provenance_box)
+    whole = nbformat.writes(staged)
+    assert "tt-unavailable" in whole
+    assert "Traceback" not in whole
+    assert "Not measured" in staged.cells[0].source
+    assert "glue:text" not in whole
+
+
+def test_memory_of_a_chapter_is_measured(package):
+    path = write(package / "a.ipynb", code("block = bytearray(b'x') * 300_000_000; del block"))
+    run = execute.run_notebook(path)
+    assert 300 < run.peak_mb < 600
+
+
+# ---------------------------------------------------------------- checks of what was run
+
+
+def test_limits_of_time_and_memory():
+    assert checks.cost_problems(ran(seconds=119, peak_mb=999)) == []
+    assert "takes 121 s" in checks.cost_problems(ran(seconds=121))[0]
+    assert "needs 1001 MB" in checks.cost_problems(ran(peak_mb=1001))[0]
+
+
+def test_claims_are_unique_and_quoted():
+    claim = {"name": "a", "value": 1, "shown": "1", "low": 0, "high": 2, "why": "w"}
+    assert checks.claim_problems(ran(recorded("claim", **claim), text("{glue:text}`a`")).notebook, "c") == []
+    twice = ran(recorded("claim", **claim), recorded("claim", **claim), text("{glue:text}`a`"))
+    assert "claimed 2 times" in checks.claim_problems(twice.notebook, "c")[0]
+    assert "never quoted" in checks.claim_problems(ran(recorded("claim", **claim)).notebook, "c")[0]
+
+
+@pytest.mark.parametrize(
+    ("stub", "solution", "words"),
+    [
+        ("not yet", "right", None),
+        ("right", "right", "the stub of x is judged"),
+        ("not yet", "wrong", "the solution of x is judged"),
+        ("not yet", None, "the solution of x is judged nowhere"),
+    ],
+)
+def test_exercise_stub_waits_and_solution_is_right(stub, solution, words):
+    hidden = [recorded("check", page="<p>", id="x", kind=solution)] if solution else []
+    run = ran(
+        recorded("check", page="<p>", id="x", kind=stub),
+        text(":::{solution-start} x\n:::"),
+        *hidden,
+        text(":::{solution-end}\n:::"),
+    )
+    problems = checks.exercise_problems(run.notebook, "c")
+    assert (problems == []) if words is None else (words in problems[0])
+
+
+def test_warnings_and_figures_without_alt_text_are_caught():
+    warned = code("x", outputs=[nbformat.v4.new_output("stream", name="stderr", text="DeprecationWarning: x")])
+    drawn = code("x", outputs=[nbformat.v4.new_output("display_data", data={"image/png": "iVBOR"})])
+    problems = checks.output_problems(ran(warned, drawn).notebook, "c")
+    assert "DeprecationWarning" in problems[0]
+    assert "without alt text" in problems[1]
+
+
+# ---------------------------------------------------------------- staging
+
+
+def test_staged_notebook_has_cost_provenance_and_no_records():
+    picture = nbformat.v4.new_output("display_data", data={"image/png": "iVBOR"})
+    run = ran(
+        text("# Title\n\nProse."),
+        recorded("data", name="NMC_EELS_linescan_Jia", bytes=2_000_000),
+        code("plot(a)", outputs=[picture]),
+        code('teaching.claim("a", 1, low=0, high=2, why="w")'),
+        seconds=12.3,
+        peak_mb=456,
+        download_mb=2,
+    )
+    cells = stage.staged_notebook(run, provenance_box=provenance_box).cells
+    assert "12 s, 456 MB of memory, 2.0 MB to download" in cells[0].source
+    assert cells[0].source.endswith("Prose.")
+    assert cells[1].outputs == []
+    assert "NMC_EELS_linescan_Jia" in cells[3].source
+    assert "plot(a)" in cells[3].source
+    assert "hide-input" in cells[4].metadata.tags
+    assert run.notebook.cells[2].outputs == [picture], "the kept notebook is not touched"
+
+
+def test_what_a_chapter_hands_over_is_found_in_its_calls():
+    cells = [code('%matplotlib inline\nt = products.get("tomogram")["values"]'), code("x = teaching.data(name)")]
+    found = nbformat.v4.new_notebook(cells=cells)
+    assert list(stage.calls(found, "products.get")) == [("tomogram", {})]
+    assert list(stage.calls(found, "teaching.data")) == []
+
+
+def test_api_page_names_every_public_function():
+    page = stage.api_page()
+    for name in ("teaching.claim", "products.get", "containers.TiltSeries", "datasets.fetch"):
+        assert f":: tritomo_helpers.{name}\n" in page
+
+
+# ---------------------------------------------------------------- a whole small book
+
+
+@pytest.fixture
+def small_book(tmp_path):
+    book = tmp_path / "book"
+    shutil.copytree(ROOT / "book" / "_static", book / "_static")
+    (book / "intro.md").write_text("# Welcome\n\nGo to [](chapter).\n")
+    (book / "performance.md").write_text("# Performance\n\n```{include} _generated/performance.md\n```\n")
+    toc = {
+        "format": "jb-book",
+        "root": "intro",
+        "parts": [{"chapters": [{"file": "chapter"}, {"file": "performance"}]}],
+    }
+    (book / "_toc.yml").write_text(yaml.safe_dump(toc))
+    write(book / "chapter.ipynb", text("# Chapter"), code(CLAIM.format(**GOOD)), text("It is {glue:text}`fano`."))
+    return book
+
+
+@pytest.mark.acceptance
+def test_small_book_is_built_and_its_pages_are_sound(small_book, tmp_path, capfd):
+    assert cli.main(["--source", str(small_book), "--into", str(tmp_path / "out"), "--strict"]) == 0
+    pages = tmp_path / "out" / "html"
+    chapter = (pages / "chapter.html").read_text()
+    assert "Measured when this page was built" in chapter
+    assert "The book is in" in capfd.readouterr().out
+    assert checks.page_problems(pages) == []
+    archive = offline.pack(pages, tmp_path)
+    shutil.unpack_archive(archive, tmp_path / "unzipped")
+    assert (tmp_path / "unzipped" / "tritomo-book" / "index.html").exists()
+    # The pages are built, so that planted faults can be seen to be caught in them.
+    (pages / "chapter.html").write_text(
+        chapter.replace(
+            "</article>", '<a href="gone.html">x</a><a href="intro.html#gone">x</a><img src="a.png"></article>'
+        )
+    )
+    words = " ".join(checks.page_problems(pages))
+    for fault in ("gone.html leads nowhere", "intro.html#gone has no such place", "a.png has no alt text"):
+        assert fault in words
+
+
+PLANTED = ["See [](nowhere).", "See {py:func}`tritomo_helpers.gone`.", "It is {glue:text}`lost`."]
+
+
+@pytest.mark.acceptance
+def test_each_warning_of_sphinx_fails_the_build(small_book, tmp_path, capfd):
+    with (small_book / "intro.md").open("a") as page:
+        page.write("\n" + "\n\n".join(PLANTED) + "\n")
+    assert cli.main(["--source", str(small_book), "--into", str(tmp_path / "out")]) == 1
+    said = capfd.readouterr().err
+    assert "Sphinx ended with 1" in said
+    assert all(name in said for name in ("nowhere", "tritomo_helpers.gone", "lost"))
