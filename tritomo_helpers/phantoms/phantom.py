@@ -20,7 +20,7 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Phantom:
     """A specimen and its truth on a voxel grid; volumes have axes (z, y, x).
 
@@ -73,6 +73,10 @@ class Phantom:
     phases: Mapping[str, Floats]
     lithium: Floats
     body: Body
+
+    def __repr__(self) -> str:
+        control = "" if self.control == "none" else f", control {self.control}"
+        return f"<Phantom {self.name}{control}: {self.shape} voxels of {self.voxel_size_nm:.2f} nm>"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,0 +1,281 @@
+"""Simulated tilt series: what was promised of dose, geometry, contrast and noise, checked against independent sums."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.helper import relative_error
+from tritomo_helpers import phantoms
+from tritomo_helpers.simulation import Acquisition, acquire
+from tritomo_helpers.simulation.adf import annular_cross_section_nm2
+from tritomo_helpers.simulation.rays import plan
+from tritomo_helpers.tilt_series import apply_shifts
+
+
+@pytest.fixture(scope="module")
+def small():
+    return phantoms.particle("pristine-4", shape=16)
+
+
+def rng(seed=3):
+    return np.random.default_rng(seed)
+
+
+class TestDose:
+    def test_of_the_published_experiment(self):
+        paper = Acquisition()
+        assert paper.electrons_per_pixel == pytest.approx(9.36e7, rel=1e-3)
+        assert paper.dose_per_image_e_per_a2 == pytest.approx(4.37e4, rel=1e-3)
+        assert paper.n_tilts == 15
+        assert paper.dose_e_per_a2 == pytest.approx(6.55e5, rel=1e-3)
+        assert paper.n_exposures == 17
+        assert paper.dose_with_repeats_e_per_a2 == pytest.approx(7.4e5, rel=5e-3)
+
+    def test_follows_current_time_area_and_tilts(self):
+        one = Acquisition()
+        assert one.replace(beam_current_na=0.6).dose_e_per_a2 == pytest.approx(2 * one.dose_e_per_a2)
+        assert one.replace(dwell_time_s=0.1).dose_e_per_a2 == pytest.approx(2 * one.dose_e_per_a2)
+        assert one.replace(pixel_size_nm=2 * 4.63).dose_e_per_a2 == pytest.approx(one.dose_e_per_a2 / 4)
+        assert one.replace(repeats=False).n_exposures == 15
+        assert one.replace(tilt_angles_deg=(-5, 5)).n_exposures == 5  # no zero tilt among them: three more images
+
+
+class TestGeometry:
+    def test_chiral_object_comes_out_the_right_way_round(self):
+        got = acquire(phantoms.chiral(shape=16), Acquisition.ideal(tilt_angles_deg=(-50, 0, 30)), rng=rng())
+        axis = (np.arange(64) - 32) * 4.63
+        volumes = np.array([40, 28, 22, 17]) ** 3
+        x, y, z = np.array([[0, 75, 0, 0], [0, 0, 95, 0], [0, 0, 0, 110]])
+        for image, angle in zip(got.adf.images, got.adf.tilt_angles_deg, strict=True):
+            t = np.deg2rad(angle)
+            u = x * np.cos(t) - z * np.sin(t)
+            assert image.sum(axis=0) @ axis / image.sum() == pytest.approx(volumes @ u / volumes.sum(), abs=0.1)
+            assert image.sum(axis=1) @ axis / image.sum() == pytest.approx(volumes @ y / volumes.sum(), abs=0.1)
+            if angle == -50:  # the small ball at +z is alone on the right, and its mirror place is empty
+                column = round(float(u[3]) / 4.63)
+                assert image[32, 32 + column] > 0
+                assert image[32, 32 - column] == 0
+
+    def test_mass_is_conserved_over_tilt(self, small):
+        got = acquire(small, Acquisition.ideal(repeats=False), rng=rng())
+        sums = got.adf.images.sum(axis=(1, 2), dtype=float)
+        assert np.ptp(sums) / sums.mean() < 1e-3
+
+    def test_equals_an_independent_ray_sum(self):
+        phantom = phantoms.particle("cycled-200-2", shape=16)
+        setting = Acquisition.ideal(tilt_angles_deg=(40,), scan_shape=(12, 12), pixel_size_nm=24.0, repeats=False)
+        got = acquire(phantom, setting, rng=rng()).adf.images[0]
+        t = np.deg2rad(40)
+        along, axis = np.arange(-150, 150, 0.4), (np.arange(12) - 6) * 24.0
+        atomic_number = {"O": 8, "Mn4": 25, "Mn3": 25, "Mn2": 25, "Co3": 27, "Co2": 27, "Ni2": 28, "Li": 3}
+        expected = np.zeros((12, 12))
+        for row, y in enumerate(axis):
+            for column, u in enumerate(axis):
+                x, z = u * np.cos(t) + along * np.sin(t), -u * np.sin(t) + along * np.cos(t)
+                found = phantom.at(np.stack([x, np.full_like(x, y), z], axis=1))
+                total = sum(atomic_number[name] ** 1.7 * density.sum() * 0.4 for name, density in found.items())
+                expected[row, column] = total
+        # 300 kV electrons: wave number 3191.4 /nm, mass 1.5871; Rutherford for manganese between 100 and 200 mrad.
+        rutherford = 4 * np.pi * (1.5871 * 25 / 0.0529177) ** 2 / 3191.4**4 * (0.1**-2 - 0.2**-2)
+        expected *= 9.3623e7 * 0.5 * rutherford / 25**1.7
+        assert relative_error(got, expected) < 1e-3
+
+    def test_shifts_of_the_truth_bring_the_images_back(self, small):
+        setting = Acquisition.ideal(misalignment_px=2.0, tilt_angles_deg=(-40, 0, 40), repeats=False)
+        moved = acquire(small, setting, rng=rng())
+        still = acquire(small, setting.replace(misalignment_px=0.0), rng=rng())
+        assert np.abs(moved.truth["shifts_px"]).max() > 0.5
+        back = apply_shifts(moved.adf, moved.truth["shifts_px"])
+        assert relative_error(back.images, still.adf.images) < 0.02  # Fourier shifts ring a little at edges
+        assert relative_error(moved.adf.images, still.adf.images) > 0.1
+
+    def test_axis_rotation_turns_the_image(self):
+        ball = phantoms.balls([[0, 100, 0]], [30], shape=16)
+        got = acquire(ball, Acquisition.ideal(tilt_angles_deg=(0,), axis_rotation_deg=10, repeats=False), rng=rng())
+        image, axis = got.adf.images[0], (np.arange(64) - 32) * 4.63
+        phi = np.deg2rad(10)
+        assert image.sum(axis=0) @ axis / image.sum() == pytest.approx(-100 * np.sin(phi), abs=0.05)
+        assert image.sum(axis=1) @ axis / image.sum() == pytest.approx(100 * np.cos(phi), abs=0.05)
+        assert got.truth["axis_rotation_deg"] == 10
+
+    def test_tilt_errors_are_in_the_truth(self):
+        ball = phantoms.balls([[100, 0, 0]], [30], shape=16)
+        setting = Acquisition.ideal(tilt_angles_deg=(-60, 50), tilt_error_deg=2.0, repeats=False)
+        got, axis = acquire(ball, setting, rng=rng()), (np.arange(64) - 32) * 4.63
+        true = got.truth["tilt_angles_deg"]
+        assert np.abs(true - [-60, 50]).max() > 0.2
+        assert np.array_equal(got.truth["nominal_tilt_angles_deg"], [-60, 50])
+        for image, angle in zip(got.adf.images, true, strict=True):
+            center = image.sum(axis=0) @ axis / image.sum()
+            assert center == pytest.approx(100 * np.cos(np.deg2rad(angle)), abs=0.05)
+
+    def test_drift_shears_the_image_and_is_in_the_truth(self):
+        # Two balls, recorded early and late in the scan, move apart by the drift between their rows.
+        pair = phantoms.balls([[0, -90, 0], [0, 90, 0]], [40, 40], shape=16)
+        setting = Acquisition.ideal(tilt_angles_deg=(0,), drift_nm=12.0, repeats=False)
+        got, axis = acquire(pair, setting, rng=rng()), (np.arange(64) - 32) * 4.63
+        image, (dy, dx) = got.adf.images[0], got.truth["drift_px"][0] * 4.63
+        assert np.hypot(dy, dx) == pytest.approx(12)
+        centers = [(part.sum(axis=0) @ axis) / part.sum() for part in (image[:32], image[32:])]
+        rows = 180 / 4.63 / 64  # share of the scan between them
+        assert centers[1] - centers[0] == pytest.approx(dx * rows, rel=0.05)
+
+
+class TestContrast:
+    def test_film_adds_the_same_everywhere_and_more_at_tilt(self, small):
+        bare = Acquisition.ideal(tilt_angles_deg=(0, 60), repeats=False)
+        film = acquire(small, bare.replace(film_thickness_nm=4.0), rng=rng()).adf.images.astype(float)
+        film -= acquire(small, bare, rng=rng()).adf.images
+        assert film[1].mean() / film[0].mean() == pytest.approx(2, rel=1e-3)
+        assert np.ptp(film[0]) / film[0].mean() < 1e-3
+        per_electron = film[0].mean() / (0.5 * bare.electrons_per_pixel)
+        assert per_electron == pytest.approx(4 * 100.3 * annular_cross_section_nm2("C", bare), rel=2e-3)
+
+    def test_z_contrast_follows_the_exponent(self):
+        for gamma in (1.4, 1.7, 2.0):
+            setting = Acquisition(adf_exponent=gamma)
+            ratio = annular_cross_section_nm2("Ni", setting) / annular_cross_section_nm2("O", setting)
+            assert ratio == pytest.approx((28 / 8) ** gamma)
+
+    def test_saturation_bends_the_thickness_law(self, small):
+        linear = Acquisition.ideal(tilt_angles_deg=(0,), repeats=False)
+        straight, bent = (
+            acquire(small, linear.replace(saturation=s), rng=rng()).adf.images.astype(float) for s in (False, True)
+        )
+        counted = 0.5 * linear.electrons_per_pixel
+        assert bent == pytest.approx(counted * (1 - np.exp(-straight / counted)), rel=1e-5, abs=1e-3)
+        assert 0.005 < 1 - bent.max() / straight.max() < 0.05
+
+    def test_probe_blurs_by_its_width(self):
+        ball = phantoms.balls([[0, 0, 0]], [40], shape=16)
+        fine = Acquisition.ideal(tilt_angles_deg=(0,), scan_shape=(100, 100), pixel_size_nm=1.0, repeats=False)
+        axis = np.arange(100) - 50.0
+
+        def variance(image):
+            profile = image.sum(axis=0)
+            return profile @ axis**2 / profile.sum()
+
+        sharp, wide = (
+            acquire(ball, fine.replace(probe_fwhm_nm=width), rng=rng()).adf.images[0].astype(float) for width in (0, 6)
+        )
+        assert variance(wide) - variance(sharp) == pytest.approx((6 / 2.3548) ** 2, rel=0.01)
+        assert wide.sum() == pytest.approx(sharp.sum(), rel=1e-3)
+
+
+class TestNoise:
+    def test_is_poisson(self, small):
+        setting = Acquisition.ideal(counting_noise=True, tilt_angles_deg=(-20, 0, 20), film_thickness_nm=4.0)
+        got = acquire(small, setting, rng=rng())
+        expected = got.truth["adf_expected"].astype(float)
+        assert ((got.adf.images - expected) ** 2 / expected).mean() == pytest.approx(1, abs=0.05)
+        assert (got.adf.images - expected).mean() == pytest.approx(0, abs=4 * np.sqrt(expected.mean() / expected.size))
+
+    def test_vanishes_when_switched_off(self, small):
+        got = acquire(small, Acquisition.tiny(counting_noise=False), rng=rng())
+        assert np.array_equal(got.adf.images, got.truth["adf_expected"])
+
+    def test_each_effect_has_its_own_stream(self):
+        base = plan(Acquisition(), rng=rng())
+        for change in ({"drift_nm": 0.0}, {"tilt_error_deg": 0.0}, {"counting_noise": False}):
+            other = plan(Acquisition(**change), rng=rng())
+            for a, b in zip(base, other, strict=True):
+                assert np.array_equal(a.displacement_px, b.displacement_px)
+        assert np.abs([e.displacement_px for e in base]).max() <= Acquisition().misalignment_px
+
+
+class TestRepeats:
+    def test_are_three_zero_tilts_apart_from_the_series(self, small):
+        got = acquire(small, Acquisition.tiny(), rng=rng())
+        assert got.repeats["adf"].shape == (3, 16, 16)
+        assert np.array_equal(got.repeats["adf"][1], got.adf.images[2])
+        assert not np.array_equal(got.repeats["adf"][0], got.repeats["adf"][1])
+        assert np.array_equal(got.truth["repeats_nominal_tilt_angles_deg"], [0, 0, 0])
+        assert got.truth["repeats_shifts_px"].shape == (3, 2)
+
+    def test_without_a_zero_tilt_in_the_series(self, small):
+        got = acquire(small, Acquisition.tiny(tilt_angles_deg=(-20, 20)), rng=rng())
+        assert got.adf.n_tilts == 2
+        assert got.repeats["adf"].shape == (3, 16, 16)
+
+    def test_can_be_left_out(self, small):
+        assert acquire(small, Acquisition.tiny(repeats=False), rng=rng()).repeats == {}
+
+
+def test_same_seed_gives_identical_arrays_in_two_processes():
+    program = """
+import hashlib, numpy as np
+from tritomo_helpers import phantoms
+from tritomo_helpers.simulation import Acquisition, acquire
+got = acquire(phantoms.particle("cycled-200-2", shape=16), Acquisition.tiny(), rng=np.random.default_rng(5))
+digest = hashlib.sha256(got.adf.images.tobytes())
+for name in sorted(got.truth):
+    digest.update(np.ascontiguousarray(got.truth[name]).tobytes())
+print(digest.hexdigest())
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=None).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert len(runs[0].strip()) == 64
+
+
+def test_truth_holds_the_phantom(small):
+    got = acquire(small, Acquisition.tiny(), rng=rng())
+    for name in ("mask", "density", "O", "Mn", "Co", "Ni", "Mn4", "Mn3", "Mn2", "Co3", "Co2", "rock_salt", "lithium"):
+        assert got.truth[name].shape == (16, 16, 16)
+
+
+def test_progress_is_reported(small):
+    seen = []
+    acquire(small, Acquisition.tiny(), rng=rng(), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 7) for i in range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tilt_angles_deg": ()}, "non-empty.*give one value per step"),
+        ({"tilt_angles_deg": (0, 10, 10)}, r"repeated \[10.0\].*average or drop"),
+        ({"tilt_angles_deg": (10, 0)}, "sort the data"),
+        ({"tilt_angles_deg": (0, 90)}, "seen edge-on"),
+        ({"beam_current_na": -0.3}, "a dose cannot be negative"),
+        ({"dwell_time_s": 0}, "a dose cannot be negative"),
+        ({"drift_nm": -1}, "give zero to switch it off"),
+        ({"adf_angles_mrad": (200, 100)}, "inner angle first"),
+        ({"adf_efficiency": 1.5}, "counted over arriving"),
+        ({"scan_shape": (0, 4)}, "two positive integers"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Acquisition(**changes)
+
+
+def test_specimen_outside_the_field_of_view_is_refused(small):
+    ball = phantoms.balls([[140, 0, 0]], [30], shape=16)
+    with pytest.raises(ValueError, match=r"2\d\.\d nm of it outside at a tilt of 0 degrees.*more or larger"):
+        acquire(ball, Acquisition.ideal(tilt_angles_deg=(0,), repeats=False), rng=rng())
+    # It is inside at a high tilt, and refused if it leaves at any one tilt.
+    acquire(ball, Acquisition.tiny(tilt_angles_deg=(60,), repeats=False), rng=rng())
+    with pytest.raises(ValueError, match="reduce misalignment_px"):
+        acquire(ball, Acquisition.tiny(tilt_angles_deg=(0, 60), repeats=False), rng=rng())
+
+
+def test_every_particle_fits_the_published_scan():
+    from tritomo_helpers.simulation.rays import check_inside
+
+    worst = Acquisition()
+    for name in phantoms.names():
+        phantom = phantoms.particle(name, shape=8)
+        for seed in range(3):
+            check_inside(phantom, worst, plan(worst, rng=rng(seed)))
+
+
+def test_unknown_signals_are_refused(small):
+    with pytest.raises(ValueError, match="signals"):
+        acquire(small, Acquisition.tiny(signals=("cl",)), rng=rng())
+    with pytest.raises(ValueError, match="at least one signal"):
+        acquire(small, Acquisition.tiny(signals=()), rng=rng())
