@@ -62,9 +62,9 @@ def fetch(name: str, *, parts: Sequence[str] | None = None, progress: bool = Tru
 
     Examples
     --------
-    >>> files = fetch("NMC_EELS_linescan_Jia", parts=["adf"])  # doctest: +SKIP
-    >>> files["adf"].name  # doctest: +SKIP
-    'ADF Image.dm3'
+    >>> files = fetch("twin/tiny", parts=["adf", "truth"])
+    >>> {role: path.name for role, path in files.items()}
+    {'adf': 'adf.hspy', 'truth': 'truth.h5'}
     """
     entry = dataset(name)
     if entry.generated is not None:

@@ -1,7 +1,6 @@
 """Fetch one file: mirror first, then its sources in order; resumable, checked, and put in place in one step."""
 
 import errno
-import logging
 import os
 import shutil
 import warnings
@@ -92,7 +91,7 @@ def _from_any_source(dataset: Dataset, file: DataFile, target: Path, *, progress
     import pooch
     import requests
 
-    logging.getLogger("pooch").setLevel(logging.WARNING)  # one line per file says less than the progress bar
+    pooch.get_logger().setLevel("WARNING")  # one line per file says less than the progress bar
     problems = []
     for source in _sources(dataset, file):
         local = isinstance(source, Path)
@@ -207,7 +206,8 @@ class _Downloader:
                 disable=not self.progress,
             )  # fmt: skip
             with bar, part.open("ab" if resumes else "wb") as out:
-                for block in response.iter_content(chunk_size=1 << 16):
+                # What is read when a connection breaks off is lost up to one block, so blocks are small.
+                for block in response.iter_content(chunk_size=1 << 13):
                     out.write(block)
                     bar.update(len(block))
         if size is not None and part.stat().st_size < size:

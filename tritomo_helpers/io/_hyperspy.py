@@ -34,7 +34,7 @@ def to_hyperspy(obj: Container) -> Any:
 
     Examples
     --------
-    >>> to_hyperspy(TiltSeries(np.zeros((3, 4, 5)), [-10, 0, 10], 4.63, "ADF"))  # doctest: +SKIP
+    >>> to_hyperspy(TiltSeries(np.zeros((3, 4, 5)), [-10, 0, 10], 4.63, "ADF"))
     <Signal2D, title: ADF, dimensions: (3|5, 4)>
     """
     import hyperspy.api as hs
