@@ -8,6 +8,7 @@ import base64
 import math
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,15 @@ def pack(volumes: Sequence[NDArray[np.float64]], *, span: float | None = None) -
     """
     finite = np.concatenate([v[np.isfinite(v)] for v in volumes])
     room = budget_bytes(sum(v.size for v in volumes)) - OVERHEAD_BYTES
-    encoded: list[dict[str, Any]] = []
-    exponents = _exponents(finite, span)
-    for exponent in exponents:
-        encoded = [_encode(v, exponent) for v in volumes]
+    *finer, coarsest = _exponents(finite, span)
+    for exponent in finer:
+        drafts = [_draft(v, exponent) for v in volumes]
+        if sum(4 / 3 * draft.n_bytes for draft in drafts) > 1.2 * room:
+            continue
+        encoded = [draft.finish() for draft in drafts]
         if sum(len(e["data"]) for e in encoded) <= room:
-            break
-    return encoded, exponent
+            return encoded, exponent
+    return [_draft(v, coarsest).finish() for v in volumes], coarsest
 
 
 def _exponents(finite: NDArray[np.float64], span: float | None) -> list[int]:
@@ -82,43 +85,67 @@ def _exponents(finite: NDArray[np.float64], span: float | None) -> list[int]:
     widths = [w for w in (high - low, span) if w]
     width = min(widths) if widths else (abs(high) or 1.0)
     exponent = math.floor(math.log10(width / N_LEVELS) + 1e-9)
-    coarsest = math.ceil(math.log10(max(high - low, abs(high), abs(low), 1e-300) / MAX_CODE))
-    if exponent >= 0 or np.array_equal(finite, np.rint(finite)):  # counts and labels stay whole numbers
-        return sorted({max(p, coarsest, 0) for p in (0, exponent, exponent + 1) if p == 0 or 10**p <= width / 40})
-    return [max(p, coarsest) for p in (exponent, exponent + 1)]
+    coarsest = math.ceil(math.log10(max((high - low) / MAX_CODE, max(abs(high), abs(low)) / 2**50, 1e-300)))
+    choices = [exponent, exponent + 1]
+    if np.array_equal(finite, np.rint(finite)):  # counts and labels: whole, and exact where that is not too long
+        choices = [0 if width <= 1e5 else max(exponent, 0), max(exponent, 0), max(exponent + 1, 0)]
+    return list(dict.fromkeys(max(p, coarsest) for p in choices))
 
 
 def to_steps(values: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
-    """Values as whole multiples of 10**exponent, NaN kept."""
+    """Return values as whole multiples of 10**exponent, NaN kept."""
     scaled = values * 10.0**-exponent if exponent < 0 else values / 10.0**exponent
     return np.rint(scaled)
 
 
-def _encode(values: NDArray[np.float64], exponent: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Draft:
+    """Bytes before they are squeezed as far as they go."""
+
+    head: dict[str, Any]
+    raw: bytes
+    n_bytes: int
+
+    def finish(self) -> dict[str, Any]:
+        strategies = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_RLE, zlib.Z_HUFFMAN_ONLY)  # noise wants the last
+        stream = min((_deflate(self.raw, strategy) for strategy in strategies), key=len)
+        return self.head | {"data": base64.b64encode(stream).decode("ascii")}
+
+
+def _draft(values: NDArray[np.float64], exponent: int) -> _Draft:
     steps = to_steps(values, exponent)
     finite = np.isfinite(steps)
     first = int(steps[finite].min()) if finite.any() else 0
-    codes = np.where(finite, steps - (first - 1), 0).astype(np.int64)  # 0 is "not measured"
-    return encode_codes(codes) | {"first": first}
+    return _draft_codes(np.where(finite, steps - (first - 1), 0).astype(np.int64), first)  # 0 is "not measured"
 
 
 def encode_codes(codes: NDArray[np.int64]) -> dict[str, Any]:
     """Encode whole numbers on three axes, zero or above, in the smallest of the ways tried."""
-    tries = ((), (2,), (1, 2), (0, 1, 2))
-    best = min(((*_deflate(codes, axes, level=4), axes) for axes in tries), key=lambda t: len(t[0]))
-    stream, n_planes = _deflate(codes, best[2], level=9)
-    data = base64.b64encode(stream).decode("ascii")
-    return {"shape": list(codes.shape), "axes": list(best[2]), "planes": n_planes, "data": data}
+    return _draft_codes(codes, 1).finish()
 
 
-def _deflate(codes: NDArray[np.int64], axes: tuple[int, ...], *, level: int) -> tuple[bytes, int]:
-    """Differences along `axes`, folded to positive numbers, low bytes before high bytes, then zlib."""
+def _draft_codes(codes: NDArray[np.int64], first: int) -> _Draft:
+    choices = [(axes, *_planes(codes, axes)) for axes in ((), (2,), (1, 2), (0, 1, 2))]
+    sizes = [len(_deflate(raw, zlib.Z_RLE)) for *_, raw in choices]  # quick, and ranks them well
+    best = int(np.argmin(sizes))
+    axes, n_planes, raw = choices[best]
+    return _Draft(
+        {"shape": list(codes.shape), "first": first, "axes": list(axes), "planes": n_planes}, raw, sizes[best]
+    )
+
+
+def _planes(codes: NDArray[np.int64], axes: tuple[int, ...]) -> tuple[int, bytes]:
+    """Take differences along `axes`, fold them to positive numbers, and put low bytes before high bytes."""
     for axis in axes:
         codes = np.diff(codes, axis=axis, prepend=0)
     folded = np.where(codes < 0, -2 * codes - 1, 2 * codes) if axes else codes
     n_planes = max(1, (int(folded.max()).bit_length() + 7) // 8)
-    planes = [((folded >> 8 * i) & 255).astype(np.uint8).tobytes() for i in range(n_planes)]
-    return zlib.compress(b"".join(planes), level), n_planes
+    return n_planes, b"".join(((folded >> 8 * i) & 255).astype(np.uint8).tobytes() for i in range(n_planes))
+
+
+def _deflate(raw: bytes, strategy: int) -> bytes:
+    stream = zlib.compressobj(9, zlib.DEFLATED, 15, 9, strategy)
+    return stream.compress(raw) + stream.flush()
 
 
 def unpack(encoded: dict[str, Any], exponent: int) -> NDArray[np.float64]:

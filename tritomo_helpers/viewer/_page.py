@@ -120,7 +120,7 @@ def _lean(script: str) -> str:
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
-def png(figure: Any, *, dpi: int = 100) -> bytes:
+def png(figure: Any, *, dpi: int = 72) -> bytes:
     """Return a figure as a PNG of at most 128 colors, which is small and hard to tell from the full one."""
     from PIL import Image
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .._validation import fail
 from ..containers import Tomogram
 from ..plotting.style import color_of
+from ._color import split_quantity
 from ._pack import as_values, encode_codes
 from ._page import Viewer, check_alt, check_tomogram, png
 
@@ -51,7 +52,7 @@ def show_surface(
     opacity : float or mapping, optional
         Above 0, at most 1. Default: 1, but 0.35 for all except the last of several surfaces.
     smoothing_px : float, optional
-        Standard deviation of a Gaussian applied first, voxels. Default: 0.7 for a mask, which else would look like
+        Standard deviation of a Gaussian applied first, voxels. Default: 1 for a mask, which else would look like
         stairs, and 0 for anything else.
     tilt_deg, elevation_deg : float
         First view, degrees.
@@ -95,11 +96,14 @@ def show_surface(
         alpha = (1.0 if name == last else 0.35) if alpha is None else float(alpha)
         if not 0 < alpha <= 1:
             raise fail("opacity", expected="above 0, at most 1", got=alpha, remedy="1 is opaque")
-        value, points, faces = _mesh(part, _pick(level, name), smoothing_px, name or "tomogram")
+        value, mask, points, faces = _mesh(part, _pick(level, name), smoothing_px, name or "tomogram")
         paint = _hex(_pick(color, name) or color_of(name or part.quantity, default="0.65"))
-        label = " ".join(s for s in (name or part.quantity, f"= {value:.3g}" if value != 0.5 else "") if s)
+        quantity, unit = split_quantity(part.quantity)
+        words = (name or quantity or "surface", "" if mask else f"at {value:.3g}", "" if mask else unit)
         step = part.voxel_size_nm / STEPS_PER_VOXEL
-        meshes.append(_config(points, faces, step) | {"color": paint, "opacity": alpha, "label": label or "surface"})
+        meshes.append(
+            _config(points, faces, step) | {"color": paint, "opacity": alpha, "label": " ".join(w for w in words if w)}
+        )
         stills.append((points, faces, paint, alpha))
     radius = 1.04 * max(float(np.linalg.norm(p, axis=1).max()) for p, *_ in stills)
     config = {
@@ -128,23 +132,25 @@ def _hex(color: str) -> str:
 
 def _mesh(
     tomogram: Tomogram, level: float | None, smoothing_px: float | None, what: str
-) -> tuple[float, NDArray[np.float64], NDArray[np.int64]]:
-    """Level, points (n, 3) as (x, y, z) in nm from the origin, and faces (m, 3) seen counterclockwise from outside."""
+) -> tuple[float, bool, NDArray[np.float64], NDArray[np.int64]]:
+    """Return level, whether a mask, points (n, 3) as (x, y, z) in nm, faces (m, 3) counterclockwise from outside."""
     from scipy.ndimage import gaussian_filter
     from skimage.filters import threshold_otsu
     from skimage.measure import marching_cubes
 
     values = as_values(tomogram.values, what)
     finite = values[np.isfinite(values)]
-    low = float(finite.min()) if finite.size else 0.0
-    is_mask = bool(finite.size) and bool(np.isin(finite, (0.0, 1.0)).all())
+    if not finite.size:
+        raise fail(what, expected="a volume", got="no measured value", remedy="check what was set to NaN")
+    low = float(finite.min())
+    is_mask = bool(np.isin(finite, (0.0, 1.0)).all())
     if level is None:
         level = 0.5 if is_mask or np.ptp(finite) == 0 else float(threshold_otsu(finite))
-    if not finite.size or not low < level < finite.max():
-        got = f"values from {low:.4g} to {finite.max():.4g}" if finite.size else "no measured value"
+    if not low < level < finite.max():
+        got = f"values from {low:.4g} to {finite.max():.4g}"
         raise fail(what, expected=f"values on both sides of {level:.4g}", got=got, remedy="choose another level")
     values = np.pad(np.where(np.isfinite(values), values, low), 2, constant_values=low)  # closed at the box
-    sigma = (0.7 if is_mask else 0.0) if smoothing_px is None else smoothing_px
+    sigma = (1.0 if is_mask else 0.0) if smoothing_px is None else smoothing_px
     if sigma > 0:
         values = gaussian_filter(values, sigma, mode="nearest")
         if not values.max() > level:
@@ -158,7 +164,7 @@ def _mesh(
     corners = points[faces]
     if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) < 0:  # six times the volume inside
         faces = faces[:, ::-1]
-    return float(level), points.astype(np.float64), faces.astype(np.int64)
+    return float(level), is_mask, points.astype(np.float64), faces.astype(np.int64)
 
 
 def _config(points: NDArray[np.float64], faces: NDArray[np.int64], step: float) -> dict[str, Any]:

@@ -67,7 +67,7 @@ async function mountSlices(body, config) {
       if (volume.label) view.append(make("span", { class: "chip" }, volume.label));
       if (scale) view.append(scaleBar(w * scale));
       listen(view);
-      const context = canvas.getContext("2d");
+      const context = canvas.getContext("2d", { willReadFrequently: true });
       const image = context.createImageData(w, h);
       const pixels = new Uint32Array(image.data.buffer);
       let drawn = -1;
@@ -132,12 +132,15 @@ async function mountSlices(body, config) {
         }
       });
       view.addEventListener("pointermove", (event) => {
-        if (mode === "tap" && Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) > 8) mode = "drag";
+        if (mode === "tap") {
+          const [x, y] = [event.clientX - from.clientX, event.clientY - from.clientY].map(Math.abs);
+          if (Math.max(x, y) > 8) mode = x > y ? "drag" : "scroll";
+        }
         if (mode === "drag") go(event);
         else if (!mode && event.pointerType === "mouse") readout.show("Under the pointer", index(event));
       });
       view.addEventListener("pointerup", (event) => {
-        if (mode) go(event);
+        if (mode === "drag" || mode === "tap") go(event);
         mode = "";
       });
       view.addEventListener("pointercancel", () => (mode = ""));

@@ -78,8 +78,10 @@ async function mountSurface(body, config) {
 
   async function prepare(mesh) {
     const [points, faces] = await Promise.all([unpack(mesh.points), unpack(mesh.faces)]);
-    const position = Float32Array.from(points, (c, i) => (c - 1) * mesh.step + mesh.origin[i % 3]);
-    const corner = Uint32Array.from(faces, (c) => c - 1);
+    // Both are stored coordinate by coordinate.
+    const turned = (codes, i) => codes[(i % 3) * (codes.length / 3) + Math.floor(i / 3)] - 1;
+    const position = Float32Array.from(points, (_, i) => turned(points, i) * mesh.step + mesh.origin[i % 3]);
+    const corner = Uint32Array.from(faces, (_, i) => turned(faces, i));
     const normal = new Float32Array(position.length);
     for (let f = 0; f < corner.length; f += 3) {
       const [a, b, c] = [3 * corner[f], 3 * corner[f + 1], 3 * corner[f + 2]];
@@ -137,7 +139,7 @@ async function mountSurface(body, config) {
     if (canvas.width !== size) canvas.width = canvas.height = size;
     const m = rotation();
     const scale = (size * state.zoom) / (2 * config.radius);
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     const image = context.createImageData(size, size);
     const out = image.data;
     const nearest = new Float32Array(size * size).fill(Infinity);

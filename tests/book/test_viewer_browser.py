@@ -1,0 +1,439 @@
+"""The viewers driven as a reader does: what the page shows is compared with the arrays."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tritomo_helpers import viewer
+from tritomo_helpers.containers import TiltSeries, Tomogram
+
+pytestmark = pytest.mark.browser
+PIXEL_NM = 4.63
+SHAPE = (20, 24, 32)
+
+
+def field(shape=SHAPE, seed=0):
+    """Smooth and noisy, every axis different, a corner not measured."""
+    z, y, x = np.indices(shape)
+    rng = np.random.default_rng(seed)
+    values = 20 + x + 0.37 * y - 0.11 * z + rng.normal(0, 1, shape)
+    values[:4, :5, :6] = np.nan
+    return values
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return Tomogram(field(), PIXEL_NM, "Mn (at%)")
+
+
+@pytest.fixture
+def show(open_page, tmp_path):
+    """Save a viewer, open it from disk, wait until it works."""
+
+    def show_(shown, **options):
+        page = open_page(shown.save(tmp_path / "viewer.html"), **options)
+        page.wait_for_selector('.tritomo-viewer[data-state="ready"]', state="attached")
+        return page
+
+    return show_
+
+
+def readout(page, nth=0):
+    """Index, number and text at the crosshair."""
+    node = page.locator(".readout").nth(nth)
+    index = tuple(int(i) for i in node.get_attribute("data-index").split(","))
+    values = [float(v) for v in node.get_attribute("data-value").split(",")]
+    return index, values, node.locator(".value").inner_text()
+
+
+def numbers(text):
+    """Numbers in a text, as printed."""
+    return [n.replace("−", "-") for n in re.findall(r"(?<![\d⁻×])[−-]?\d+(?:\.\d+)?", text)]
+
+
+def assert_shows(page, *arrays, nth=0):
+    """The number on the page is the array's, rounded to its own last digit."""
+    index, values, text = readout(page, nth)
+    words = text.split(" · ")
+    for array, value, word in zip(arrays, values, words, strict=True):
+        if np.isnan(array[index]):
+            assert np.isnan(value)
+            assert word.endswith("not measured")
+            continue
+        printed = numbers(word)[-1]
+        half = 0.5 * 10.0 ** -len(printed.partition(".")[2])
+        assert abs(float(printed) - array[index]) <= half * (1 + 1e-9)
+        assert value == pytest.approx(float(printed), abs=1e-9)
+    return index
+
+
+def center_of(page, view, index, across, down, shape):
+    """Where on the page a voxel lies within a view."""
+    box = view.bounding_box()
+    x = box["x"] + box["width"] * (index[across] + 0.5) / shape[across]
+    y = box["y"] + box["height"] * (index[down] + 0.5) / shape[down]
+    return x, y
+
+
+PLANES = [(2, 1), (2, 0), (1, 0)]  # across, down
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_click_and_drag_show_the_value_of_the_array(show, volume, width):
+    page = show(viewer.show_volume(volume, alt="Manganese."), width=width)
+    rng = np.random.default_rng(1)
+    for nth, (across, down) in enumerate(PLANES):
+        view = page.locator(".view").nth(nth)
+        view.scroll_into_view_if_needed()
+        for _ in range(6):
+            before = readout(page)[0]
+            wanted = list(before)
+            wanted[across], wanted[down] = rng.integers(SHAPE[across]), rng.integers(SHAPE[down])
+            page.mouse.click(*center_of(page, view, wanted, across, down, SHAPE))
+            assert assert_shows(page, volume.values) == tuple(wanted)
+        page.mouse.move(*center_of(page, view, [10, 12, 16], across, down, SHAPE))
+        page.mouse.down()
+        page.mouse.move(*center_of(page, view, [3, 4, 5], across, down, SHAPE), steps=5)
+        page.mouse.up()
+        index = assert_shows(page, volume.values)
+        assert (index[across], index[down]) == ([3, 4, 5][across], [3, 4, 5][down])
+    assert readout(page)[0] == (3, 4, 5)
+    assert readout(page)[2] == "not measured"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_drag_continues_outside_and_is_clamped(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese."))
+    box = page.locator(".view").first.bounding_box()
+    page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 200, box["y"] + box["height"] + 300)
+    page.mouse.up()
+    assert assert_shows(page, volume.values) == (10, 23, 0)
+
+
+def test_pointer_without_button_reads_but_does_not_move(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese."))
+    view = page.locator(".view").first
+    page.mouse.move(*center_of(page, view, [10, 2, 30], 2, 1, SHAPE))
+    assert "Under the pointer" in page.locator(".readout").inner_text()
+    assert assert_shows(page, volume.values) == (10, 2, 30)
+    page.mouse.move(5, 5)
+    assert "At the crosshair" in page.locator(".readout").inner_text()
+    assert assert_shows(page, volume.values) == (10, 12, 16)
+
+
+def test_keys_move_the_crosshair_and_the_slice(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese."))
+    page.keyboard.press("Tab")
+    steps = {"ArrowRight": (2, 1), "ArrowDown": (1, 1), "PageUp": (0, 1), "ArrowLeft": (2, -1), "ArrowUp": (1, -1)}
+    steps |= {"PageDown": (0, -1), "Shift+ArrowRight": (2, 5)}
+    index = [10, 12, 16]
+    for key, (axis, by) in steps.items():
+        page.keyboard.press(key)
+        index[axis] += by
+        assert assert_shows(page, volume.values) == tuple(index)
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("PageDown")  # already at the first slice
+    assert assert_shows(page, volume.values)[0] == 0
+    view = page.locator(".view").first
+    outline = view.evaluate("v => getComputedStyle(v).outlineWidth + getComputedStyle(v).outlineStyle")
+    assert outline == "3pxsolid"
+    assert "z = −46.3 nm" in view.get_attribute("aria-valuetext")
+    assert view.get_attribute("aria-valuenow") == "0"
+
+
+def test_sliders_change_the_slice(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese."))
+    for nth, axis in enumerate((0, 1, 2)):
+        slider = page.get_by_role("slider", name=f"{'zyx'[axis]} position", exact=True)
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        slider.evaluate("s => { s.value = 7; s.dispatchEvent(new Event('input')); }")
+        assert assert_shows(page, volume.values)[axis] == 7
+        where = f"{'zyx'[axis]} = {(7 - SHAPE[axis] // 2) * PIXEL_NM:.1f} nm".replace("-", "−")
+        assert page.locator(".head span").nth(nth).inner_text() == where
+        assert slider.get_attribute("aria-valuetext") == where
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pixels_have_the_colors_of_the_values(show, volume, theme):
+    import matplotlib as mpl
+
+    page = show(viewer.show_volume(volume, alt="Manganese.", limits=(10, 60), cmap="magma"), color_scheme=theme)
+    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+    for nth, (axis, _) in enumerate([(0, 0), (1, 0), (2, 0)]):
+        rgba = np.array(page.locator(".view canvas").nth(nth).evaluate(read))
+        image = np.take(volume.values, SHAPE[axis] // 2, axis=axis)
+        rgba = rgba.reshape(*image.shape, 4)
+        wanted = mpl.colormaps["magma"](np.clip((image - 10) / 50, 0, 1), bytes=True)
+        assert np.abs(rgba[..., :3].astype(int) - wanted[..., :3]).max() <= 4  # one step of the table
+        assert (rgba[..., 3] == 255).all()
+
+
+def test_pair_has_one_crosshair_and_both_values(show, volume):
+    other = Tomogram(field(seed=5) * 1.1, PIXEL_NM, "Mn (at%)")
+    page = show(viewer.show_pair(volume, other, labels=("truth", "GENFIRE"), alt="Truth and result."))
+    assert page.locator(".view").count() == 6
+    assert page.locator(".colorbar").count() == 1
+    view = page.locator(".view").nth(3)  # the other one's x-z slice
+    page.mouse.click(*center_of(page, view, [15, 0, 8], 2, 0, SHAPE))
+    assert assert_shows(page, volume.values, other.values) == (15, 12, 8)
+    text = readout(page)[2]
+    assert text.index("truth") < text.index("GENFIRE")
+    paths = page.locator(".view svg .over").evaluate_all("p => p.map((e) => e.getAttribute('d'))")
+    assert paths[0::2] == paths[1::2]
+
+
+def test_tilt_series_shows_angle_and_sinogram(show):
+    rng = np.random.default_rng(3)
+    series = TiltSeries(rng.poisson(900, (5, 12, 16)), [-60.5, -20, 0, 31, 64], 2.0, "ADF (counts)")
+    page = show(viewer.show_tilt_series(series, alt="A tilt series."))
+    assert "tilt = 0.0°" in page.locator(".head span").first.inner_text()
+    page.locator(".view").first.focus()
+    page.keyboard.press("PageUp")
+    assert "tilt = 31.0°" in page.locator(".head span").first.inner_text()
+    assert assert_shows(page, series.images) == (3, 6, 8)
+    page.mouse.click(*center_of(page, page.locator(".view").nth(1), [0, 0, 3], 2, 0, series.images.shape))
+    assert assert_shows(page, series.images) == (0, 6, 3)
+    assert "tilt = −60.5°" in page.locator(".head span").first.inner_text()
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e-6, "m"), (3e5, "counts"), (1.0, "")])
+def test_scale_of_numbers(show, factor, unit):
+    volume = Tomogram(field((12, 14, 16)) * factor, 1.0, f"signal ({unit})" if unit else "signal")
+    page = show(viewer.show_volume(volume, alt="Scaled."))
+    index, (value,), text = readout(page)
+    mantissa = numbers(text)[0]
+    superscripts = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+    power = re.search(r"×10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
+    exponent = int(power[1].translate(superscripts)) if power else 0
+    half = 0.5 * 10.0 ** (exponent - len(mantissa.partition(".")[2]))
+    assert abs(float(mantissa) * 10.0**exponent - volume.values[index]) <= half * (1 + 1e-9)
+    assert value == pytest.approx(float(mantissa) * 10.0**exponent, rel=1e-9)
+    assert text.endswith(unit)
+    assert len(mantissa.replace(".", "").lstrip("-0")) <= 5
+
+
+def test_touch_taps_drags_and_still_scrolls(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese."), width=390, height=700, has_touch=True, is_mobile=True)
+    view = page.locator(".view").first
+    page.touchscreen.tap(*center_of(page, view, [10, 5, 25], 2, 1, SHAPE))
+    assert assert_shows(page, volume.values) == (10, 5, 25)
+    cdp = page.context.new_cdp_session(page)
+
+    def swipe(start, end):
+        for kind, at in [("touchStart", start), *(("touchMove", p) for p in np.linspace(start, end, 8)[1:])]:
+            cdp.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": float(at[0]), "y": float(at[1])}]}
+            )
+        cdp.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.wait_for_timeout(150)
+
+    # From the crosshair a finger drags it, downwards too.
+    start, end = (center_of(page, view, i, 2, 1, SHAPE) for i in ([10, 5, 25], [10, 18, 20]))
+    swipe(start, end)
+    assert assert_shows(page, volume.values) == (10, 18, 20)
+    assert page.evaluate("scrollY") == 0
+    # Sideways it drags from anywhere.
+    swipe(*(center_of(page, view, i, 2, 1, SHAPE) for i in ([10, 6, 2], [10, 7, 9])))
+    assert assert_shows(page, volume.values) == (10, 7, 9)
+    # Upwards away from the crosshair it scrolls the page and leaves the crosshair alone.
+    swipe(*(center_of(page, view, i, 2, 1, SHAPE) for i in ([10, 22, 28], [10, 1, 28])))
+    assert page.evaluate("scrollY") > 50
+    assert assert_shows(page, volume.values) == (10, 7, 9)
+
+
+def test_several_on_one_page_do_not_disturb_each_other(open_page, volume, tmp_path):
+    other = Tomogram(-volume.values, PIXEL_NM, "difference (at%)")
+    shown = [
+        viewer.show_volume(volume, alt="First."),
+        viewer.show_volume(other, alt="Second."),
+        viewer.sweep(lambda a: np.eye(9) * a, alt="Third.", a=[0, 1]),
+        viewer.show_volume(volume, alt="First."),
+    ]
+    path = tmp_path / "page.html"
+    style = "<style>canvas, img, input, div, span { opacity: .3 !important; width: 7px !important }</style>"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{style}{''.join(s.html for s in shown)}", encoding="utf-8")
+    page = open_page(path)
+    page.wait_for_function("document.querySelectorAll('[data-state=ready]').length === 4")
+    page.add_style_tag(content=".tritomo-viewer { width: 800px !important }")
+    page.locator(".view").nth(4).focus()
+    page.keyboard.press("PageUp")
+    assert assert_shows(page, volume.values, nth=0) == (10, 12, 16)
+    assert assert_shows(page, other.values, nth=1) == (10, 13, 16)
+    assert assert_shows(page, volume.values, nth=2) == (10, 12, 16)
+    assert page.locator(".view").first.evaluate("v => getComputedStyle(v).opacity") == "1"  # page style stays outside
+
+
+def test_output_set_later_as_jupyterlab_does(page, volume):
+    """JupyterLab sets innerHTML and then replaces each script by a fresh copy; twice when there are two views."""
+    insert = """(html) => {
+      const host = document.body.appendChild(document.createElement("div"));
+      host.innerHTML = html;
+      for (const old of host.querySelectorAll("script")) {
+        const fresh = document.createElement("script");
+        for (const { name, value } of old.attributes) fresh.setAttribute(name, value);
+        fresh.textContent = old.textContent;
+        old.replaceWith(fresh);
+      }
+    }"""
+    for _ in range(2):
+        page.evaluate(insert, viewer.show_volume(volume, alt="Manganese.").html)
+    page.wait_for_function("document.querySelectorAll('[data-state=ready]').length === 2")
+    page.locator(".view").nth(3).focus()
+    page.keyboard.press("ArrowRight")
+    assert assert_shows(page, volume.values, nth=1) == (10, 12, 17)
+    assert assert_shows(page, volume.values, nth=0) == (10, 12, 16)
+
+
+def test_without_scripts_the_picture_shows(show, open_page, volume, tmp_path):
+    path = viewer.show_volume(volume, alt="Manganese.").save(tmp_path / "still.html")
+    page = open_page(path, java_script_enabled=False)
+    still = page.get_by_role("img", name="Manganese.")
+    assert still.is_visible()
+    assert still.bounding_box()["width"] > 300
+
+
+def test_broken_data_leave_the_picture(open_page, record, volume, tmp_path):
+    shown = viewer.show_volume(volume, alt="Manganese.")
+    shown.config["volumes"][0]["data"] = shown.config["volumes"][0]["data"][:40]
+    page = open_page(shown.save(tmp_path / "broken.html"))
+    page.wait_for_selector('.tritomo-viewer[data-state="failed"]', state="attached")
+    assert page.get_by_role("img", name="Manganese.").is_visible()
+    assert "viewer:" in record.errors[0]
+    record.errors.clear()
+
+
+def test_sweep_shows_the_frame_of_its_sliders(show):
+    def frame(gain, row):
+        image = np.zeros((8, 8, 3), np.uint8)
+        image[row] = gain
+        return image
+
+    page = show(viewer.sweep(frame, alt="A bright row.", gain=[50, 150, 250], row=[0, 3, 7]))
+    gain, row = page.get_by_role("slider", name="gain"), page.get_by_role("slider", name="row")
+    read = """async (img) => {
+      await img.decode();
+      const c = new OffscreenCanvas(8, 8).getContext("2d");
+      c.imageSmoothingEnabled = false;
+      c.drawImage(img, 0, 0, 8, 8);
+      return Array.from(c.getImageData(0, 0, 8, 8).data);
+    }"""
+    for keys, (g, r) in [((), (150, 3)), (("ArrowRight",), (250, 3)), (("Home",), (50, 3))]:
+        gain.focus()
+        for key in keys:
+            page.keyboard.press(key)
+        pixels = np.array(page.locator("img.frame").evaluate(read)).reshape(8, 8, 4)
+        assert (pixels[..., :3] == frame(g, r)).all()
+    row.focus()
+    page.keyboard.press("End")
+    pixels = np.array(page.locator("img.frame").evaluate(read)).reshape(8, 8, 4)
+    assert (pixels[..., :3] == frame(50, 7)).all()
+    assert page.locator("img.frame").get_attribute("alt") == "A bright row. gain: 50, row: 7."
+    assert page.locator("output").all_inner_texts() == ["50", "7"]
+
+
+def surface_pixels(page):
+    page.wait_for_function(
+        "document.querySelector('.tritomo-viewer').shadowRoot.querySelector('.stage').dataset.frame === 'drawn'"
+    )
+    read = "c => [c.width, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]"
+    size, data = page.locator(".stage canvas").evaluate(read)
+    return np.array(data, np.uint8).reshape(size, size, 4)
+
+
+@pytest.mark.parametrize("tilt", [0, 40, -65])
+def test_surface_silhouette_is_the_projection_at_that_tilt(show, tilt):
+    """A chiral specimen, so that a wrong sign of the tilt or of an axis fails."""
+    rods = [((0, 0, 0), (9, 3, 3)), ((7, -6, 4), (3, 4, 5)), ((-6, 7, 6), (4, 3, 3))]  # center, half axes; (x, y, z)
+    n = 40
+    z, y, x = np.indices((n, n, n)) - n // 2
+    values = np.max(
+        [2 - sum(((c - o) / h) ** 2 for c, o, h in zip((x, y, z), *rod, strict=True)) for rod in rods], axis=0
+    )
+    shown = viewer.show_surface(Tomogram(values, 2.0, "level"), level=1.0, alt="Rods.", tilt_deg=tilt, elevation_deg=0)
+    page = show(shown)
+    alpha = surface_pixels(page)[..., 3] > 0
+    # Each ellipsoid projects to an ellipse.
+    size = alpha.shape[0]
+    to_nm = (np.arange(size) + 0.5 - size / 2) * 2 * shown.config["radius"] / size
+    v, u = np.meshgrid(to_nm / 2.0, to_nm / 2.0, indexing="ij")
+    t = np.deg2rad(tilt)
+    wanted = np.zeros_like(alpha)
+    for (ox, oy, oz), (hx, hy, hz) in rods:
+        half_u = np.hypot(np.cos(t) * hx, np.sin(t) * hz)
+        center = np.cos(t) * ox - np.sin(t) * oz
+        wanted |= ((u - center) / half_u) ** 2 + ((v - oy) / hy) ** 2 < 1
+    dice = 2 * (alpha & wanted).sum() / (alpha.sum() + wanted.sum())
+    assert dice > 0.97
+    assert 2 * (alpha & wanted[:, ::-1]).sum() / (alpha.sum() + wanted.sum()) < 0.9  # the mirror image is told apart
+
+
+def test_surface_turns_by_drag_keys_and_sliders(show):
+    z, y, x = np.indices((24, 24, 24)) - 12
+    shown = viewer.show_surface(
+        {
+            "ball": Tomogram((x**2 + y**2 + z**2 < 81) * 1.0, 4.63),
+            "Mn rich": Tomogram((abs(x - 3) < 3) * 1.0 * (y**2 + z**2 < 9), 4.63),
+        },
+        alt="A ball with something in it.",
+    )
+    page = show(shown)
+    first = surface_pixels(page)
+    assert page.locator(".legend li").all_inner_texts() == ["ball", "Mn rich"]
+    stage = page.locator(".stage")
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.up()
+    tilt = float(stage.get_attribute("aria-valuenow"))
+    assert tilt == pytest.approx(20 + 100 * 180 / box["width"], abs=1)
+    second = surface_pixels(page)
+    assert (first != second).any(axis=2).sum() > 500
+    stage.focus()
+    page.keyboard.press("ArrowRight")
+    assert float(stage.get_attribute("aria-valuenow")) == pytest.approx(tilt + 5, abs=1)
+    page.keyboard.press("Home")
+    assert (surface_pixels(page) == first).all()
+    page.get_by_role("slider", name="elevation", exact=True).evaluate(
+        "s => { s.value = 90; s.dispatchEvent(new Event('input')) }"
+    )
+    assert "elevation 90°" in stage.get_attribute("aria-valuetext")
+    bar = float(page.locator(".scale").get_attribute("data-nm"))
+    for _ in range(4):
+        page.get_by_role("button", name="zoom in").click()
+    surface_pixels(page)
+    assert float(page.locator(".scale").get_attribute("data-nm")) < bar
+
+
+def test_scale_bar_has_its_length(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese."))
+    view = page.locator(".view").first
+    length = float(view.locator(".scale").get_attribute("data-nm"))
+    assert view.locator(".scale").inner_text() == f"{length:g} nm"
+    wanted = view.bounding_box()["width"] * length / (SHAPE[2] * PIXEL_NM)
+    assert view.locator(".scale i").bounding_box()["width"] == pytest.approx(wanted, abs=1.5)
+
+
+def test_color_bar_marks_the_value(show, volume):
+    page = show(viewer.show_volume(volume, alt="Manganese.", limits=(0, 50)))
+    strip, mark = page.locator(".strip canvas").bounding_box(), page.locator(".mark").bounding_box()
+    value = readout(page)[1][0]
+    assert mark["x"] + mark["width"] / 2 == pytest.approx(strip["x"] + strip["width"] * value / 50, abs=1.5)
+    assert "Mn (at%)" in page.locator(".quantity").inner_text()
+    assert "not measured" in page.locator(".quantity").inner_text()
+
+
+def test_names_and_roles(show, volume):
+    page = show(viewer.show_volume(volume, alt='Manganese <in> a "particle".'))
+    tree = page.locator(".tritomo-viewer").aria_snapshot()
+    assert "group" in tree
+    assert "Manganese <in> a" in json.dumps(tree)
+    for word in ("x–y slice", "x–z slice", "y–z slice", "z position", "Color scale: Mn"):
+        assert word in tree
+    assert page.locator(".view[tabindex='0']").count() == 3
