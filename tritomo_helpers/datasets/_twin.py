@@ -104,14 +104,11 @@ def key(dataset: Dataset) -> str:
 @functools.cache
 def _code_digest() -> str:
     package = Path(str(resources.files("tritomo_helpers")))
-    found = [
-        file for name in CODE for file in sorted(package.glob(f"{name}.py")) + sorted(package.glob(f"{name}/**/*.py"))
-    ]
-    # Tables that the simulation reads, such as the reference spectra.
-    tables = (file for file in (package / "data").rglob("*") if file.is_file())
-    found += sorted(file for file in tables if file.suffix not in (".json", ".yaml", ".md"))
+    found = [package / f"{name}.py" for name in CODE]
+    # Tables that the simulation reads, such as the reference spectra, count as code.
+    found += [file for name in CODE for file in sorted((package / name).rglob("*")) if file.suffix != ".pyc"]
     digest = hashlib.sha256()
-    for file in found:
+    for file in filter(Path.is_file, found):
         digest.update(file.relative_to(package).as_posix().encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -145,17 +142,20 @@ def _build(dataset: Dataset, signals: set[str], place: Path, *, progress: bool) 
     from .. import io
 
     chosen = [signal for signal in _signals() if signal in signals]
-    acquired = _simulate(dataset, chosen, progress=progress)
     target = place / "+".join(chosen)
     # Written aside and renamed when complete, so that nobody sees half a dataset.
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
+    raw = building / "raw"
     try:
+        acquired = _simulate(dataset, chosen, raw=raw, progress=progress)
         for role in ("adf", "eds", "low_loss", "core_loss"):
             series = getattr(acquired, role)
             if series is not None:
                 io.save(series, building / _file_name(role))
         io.save(acquired.repeats, building / _file_name("repeats"))
         io.save(acquired.truth, building / _file_name("truth"))
+        del acquired, series  # lets go of the memory maps below raw
+        shutil.rmtree(raw, ignore_errors=True)
         _write_about(dataset, chosen, building)
         building.chmod(0o755)  # mkdtemp makes it private, and a cache may be shared
         building.rename(target)
@@ -164,7 +164,7 @@ def _build(dataset: Dataset, signals: set[str], place: Path, *, progress: bool) 
     return target
 
 
-def _simulate(dataset: Dataset, signals: Sequence[str], *, progress: bool) -> Any:
+def _simulate(dataset: Dataset, signals: Sequence[str], *, raw: Path, progress: bool) -> Any:
     import numpy as np
     from tqdm import tqdm
 
@@ -183,7 +183,11 @@ def _simulate(dataset: Dataset, signals: Sequence[str], *, progress: bool) -> An
             bar.update(done - bar.n)
 
         return simulation.acquire(
-            phantom, preset(signals=tuple(signals)), rng=np.random.default_rng(generated["seed"]), progress=report
+            phantom,
+            preset(signals=tuple(signals)),
+            rng=np.random.default_rng(generated["seed"]),
+            out=raw,  # spectra go to disk exposure by exposure, so that memory holds one
+            progress=report,
         )
 
 

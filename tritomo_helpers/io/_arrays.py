@@ -132,7 +132,15 @@ def _write_group(values: Any, group: Any, where: str) -> None:
         if array.ndim == 0:
             group.attrs[str(name)] = array[()]
         else:
-            group.create_dataset(str(name), data=array, compression="gzip" if array.size > 1000 else None)
+            group.create_dataset(str(name), data=array, **_packing(array))
+
+
+def _packing(array: Any) -> dict[str, Any]:
+    """Compress what is large, one chunk per tilt or slice, quickly rather than hard."""
+    if array.size <= 1000:
+        return {}
+    chunks = (1, *array.shape[1:]) if array.ndim > 2 else None
+    return {"chunks": chunks, "compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 def h5_text() -> Any:
