@@ -332,3 +332,38 @@ def test_wrong_requests_are_refused():
         phantoms.balls([[0, 0, 0], [10, 0, 0]], [10, 10])
     with pytest.raises(ValueError, match="one center"):
         phantoms.balls([[0, 0, 0]], [10, 10])
+
+
+class TestReport:
+    def test_table_agrees_with_an_independent_measurement(self):
+        pair = [phantoms.particle(name) for name in phantoms.names("cycled-200")]
+        table = phantoms.truth_table(pair)["cycled-200"]
+        found = [measure(phantom) for phantom in pair]
+        for row, key in (("O (at%)", "O"), ("Mn4+ (% of Mn)", "Mn4"), ("Co-rich (% of voxels)", "rich Co")):
+            assert table[row] == pytest.approx(np.mean([f[key] for f in found]), rel=1e-9)
+        # The surface by true depth and by peeled voxels are not quite the same voxels.
+        assert table["Co-rich at the surface (% of voxels)"] == pytest.approx(
+            np.mean([f["surface rich Co"] for f in found]), rel=0.25
+        )
+
+    def test_profile_weighted_by_shell_size_is_the_mean(self):
+        phantom = phantoms.particle("cycled-100-4", shape=48)
+        depth, mean, spread = phantoms.depth_profile(phantom, "Mn4", min_voxels=1)
+        sizes = np.bincount((phantom.depth_nm[phantom.mask] / 4.63).astype(int))
+        values = 100 * phantom.mn_valence[4][phantom.mask]
+        assert mean @ sizes / sizes.sum() == pytest.approx(values.mean())
+        assert ((spread**2 + mean**2) @ sizes) / sizes.sum() == pytest.approx(np.mean(values**2))
+        assert np.all(np.diff(depth) > 0)
+
+    def test_null_has_no_spread(self):
+        _, _, spread = phantoms.depth_profile(phantoms.particle("cycled-200-2", shape=32, null=True), "Co")
+        assert spread.max() < 1e-6
+
+    def test_bad_requests(self):
+        phantom = phantoms.particle("pristine-4", shape=16)
+        with pytest.raises(ValueError, match="quantity"):
+            phantoms.depth_profile(phantom, "Li")
+        with pytest.raises(ValueError, match="sample the particle more finely"):
+            phantoms.depth_profile(phantom, "O", min_voxels=10_000)
+        with pytest.raises(ValueError, match="give a list of particles"):
+            phantoms.truth_table([])

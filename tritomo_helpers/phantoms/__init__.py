@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from .._validation import check_option, check_positive, check_shape, fail
 from .chemistry import CHARGE, METALS, SPECIES
 from .phantom import Phantom, sampled
+from .report import depth_profile, mean_profile, truth_table
 from .specimen import balls_body, body
 from .stages import CONTROLS, FIELD_OF_VIEW_NM, RICH_THRESHOLD_AT_PERCENT, SPECIMENS, STAGES, Specimen, Stage, names
 
@@ -27,8 +28,11 @@ __all__ = [
     "Stage",
     "balls",
     "chiral",
+    "depth_profile",
+    "mean_profile",
     "names",
     "particle",
+    "truth_table",
 ]
 
 
