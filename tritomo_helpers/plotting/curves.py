@@ -282,7 +282,6 @@ def show_curves(
     """
     import matplotlib as mpl
 
-    new_figure = ax is None
     ax = _axes(ax)
     plain = [name for name in curves if not color_of(name, "")]
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(plain), 1)))
@@ -300,7 +299,7 @@ def show_curves(
         ax.set_xlim(*range_x)
     if limits is not None:
         ax.set_ylim(*limits)
-    if len(curves) > 1 or new_figure:
+    if len(curves) > 1:
         ax.legend()
     return ax
 
@@ -346,6 +345,7 @@ def show_profiles(
     >>> [line.get_linestyle() for line in axes.lines][-1]
     '--'
     """
+    new = ax is None
     ax = _axes(ax)
     position = np.asarray(x, dtype=float)
     fallback = iter(cycle(_FALLBACK))
@@ -358,7 +358,10 @@ def show_profiles(
     for i, values in enumerate((truth or {}).values()):
         ax.plot(position, np.asarray(values, dtype=float), label="truth" if i == 0 else None, **TRUTH)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
-    ax.legend()
+    if new:  # above the axes it hides nothing
+        ax.figure.legend(loc="outside upper center", ncols=4, columnspacing=1.2)
+    else:
+        ax.legend()
     return ax
 
 
