@@ -461,20 +461,43 @@ def test_an_archive_that_is_none_or_lacks_the_member_is_refused(tmp_path):
 TINY = datasets.dataset("twin/tiny")
 
 
+def fetch_adf():
+    return datasets.fetch("twin/tiny", parts=["adf", "repeats", "truth"], progress=False)
+
+
 def test_the_twin_is_built_on_first_use_and_found_again():
     assert not any(datasets.present("twin/tiny").values())
-    files = datasets.fetch("twin/tiny", progress=False)
-    assert list(files) == _twin.roles()
-    assert {"adf", "repeats", "truth"} <= set(files)
+    files = fetch_adf()
+    assert list(files) == ["adf", "repeats", "truth"]
     stamps = {role: path.stat().st_mtime_ns for role, path in files.items()}
-    assert datasets.fetch("twin/tiny") == files
+    assert fetch_adf() == files
     assert {role: path.stat().st_mtime_ns for role, path in files.items()} == stamps
-    assert set(datasets.verify("twin/tiny").values()) == {"intact"}
-    assert all(datasets.present("twin/tiny").values())
+    states = datasets.verify("twin/tiny")
+    # No spectra are simulated for those who do not ask for them.
+    assert {name: state for name, state in states.items() if state != "missing"} == dict.fromkeys(
+        ("adf.hspy", "repeats.h5", "truth.h5"), "intact"
+    )
+    assert datasets.present("twin/tiny") == {name: state == "intact" for name, state in states.items()}
+
+
+@pytest.mark.acceptance
+def test_the_whole_twin_has_every_signal_and_the_adf_it_has_alone():
+    alone = io.load_tilt_series(fetch_adf()["adf"])
+    files = datasets.fetch("twin/tiny", progress=False)
+    assert list(files) == ["adf", "eds", "low_loss", "core_loss", "repeats", "truth"]
+    assert np.array_equal(io.load_tilt_series(files["adf"]).images, alone.images)
+    for role, signal in (("eds", "EDS"), ("low_loss", "EELS low-loss"), ("core_loss", "EELS core-loss")):
+        series = io.load_spectra(files[role], signal=signal, lazy=True)
+        assert series.counts.shape[:3] == (5, 16, 16)
+        assert series.counts.chunksize[0] == 1
+        assert list(series.tilt_angles_deg) == list(alone.tilt_angles_deg)
+        assert io.load_arrays(files["repeats"], names=[role])[role].shape[:3] == (3, 16, 16)
+    # From now on the larger set serves those who ask for less.
+    assert fetch_adf()["adf"] == files["adf"]
 
 
 def test_the_twin_holds_a_series_and_its_truth():
-    files = datasets.fetch("twin/tiny", parts=["adf", "repeats", "truth"], progress=False)
+    files = fetch_adf()
     adf = io.load_tilt_series(files["adf"])
     truth = io.load_arrays(files["truth"])
     assert adf.images.shape == (5, 16, 16)
@@ -509,11 +532,11 @@ def test_a_build_that_fails_leaves_nothing_behind(monkeypatch, tmp_path):
 
     monkeypatch.setattr(_twin, "_write_about", full)
     with pytest.raises(OSError, match="no space left"):
-        datasets.fetch("twin/tiny", progress=False)
+        fetch_adf()
     assert cached(tmp_path) == []
     monkeypatch.undo()
     monkeypatch.setenv("TRITOMO_DATA_DIR", str(tmp_path / "cache"))
-    assert datasets.fetch("twin/tiny", progress=False)["adf"].is_file()
+    assert fetch_adf()["adf"].is_file()
 
 
 def test_the_key_follows_seed_parameters_and_code(monkeypatch):
@@ -548,7 +571,7 @@ def test_a_damaged_twin_is_noticed():
 
 
 def test_what_older_code_made_is_found_for_removal(monkeypatch):
-    old = datasets.fetch("twin/tiny", progress=False)["adf"].parents[1]
+    old = fetch_adf()["adf"].parents[1]
     assert datasets.stale_folders() == []
     monkeypatch.setattr(_twin, "_code_digest", lambda: "newer code")
     assert datasets.stale_folders() == [old]
