@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._validation import check_option, fail
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..phantoms import Phantom
-from . import adf
+from . import adf, eds, eels
 from .rays import check_inside, plan, species_maps
 from .settings import Acquisition
 
@@ -37,7 +37,13 @@ class Detector:
 
 
 # Append only: each detector's random stream depends on its place.
-DETECTORS: Mapping[str, Detector] = MappingProxyType({"adf": Detector(adf.detect)})
+DETECTORS: Mapping[str, Detector] = MappingProxyType(
+    {
+        "adf": Detector(adf.detect),
+        "eds": Detector(eds.detect, eds.axes),
+        "eels": Detector(eels.detect, eels.axes),
+    },
+)
 """The signals that can be recorded."""
 
 LABELS = MappingProxyType({"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "EELS core-loss"})
@@ -90,6 +96,10 @@ class _Store:
                     path = self.folder / f"{self.prefix}{name}.npy"
                     self.arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=value.dtype, shape=shape)
             self.arrays[name][index] = value
+            if isinstance(self.arrays[name], np.memmap):
+                # Mapping the file anew lets go of the pages just written, or they would add up to the whole signal.
+                path = str(self.arrays[name].filename)
+                self.arrays[name] = np.load(path, mmap_mode="r+")
 
 
 def acquire(

@@ -1,12 +1,13 @@
 """The settings of a simulated acquisition and the dose they amount to."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
 from .. import constants
 from .._validation import check_increasing, check_positive, fail
+from .spectrometers import Eds, Eels
 
 _DOSE = "give a number above zero: a dose cannot be negative or nothing"
 
@@ -55,7 +56,11 @@ class Acquisition:
     repeats : bool
         Record zero tilt at the beginning, in the middle and at the end (paper); the middle one belongs to the series.
     signals : tuple of str
-        Which signals to record.
+        Which signals to record: ``"adf"``, ``"eds"``, ``"eels"`` (both loss ranges).
+    eds : Eds
+        The X-ray detectors.
+    eels : Eels
+        The spectrometer in dual mode.
 
     Raises
     ------
@@ -92,6 +97,8 @@ class Acquisition:
     counting_noise: bool = True
     repeats: bool = True
     signals: tuple[str, ...] = ("adf",)
+    eds: Eds = field(default_factory=Eds)
+    eels: Eels = field(default_factory=Eels)
 
     def __post_init__(self) -> None:
         angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg")
@@ -151,7 +158,8 @@ class Acquisition:
             ),
             0.0,
         )
-        return cls(**{**off, "saturation": False, "counting_noise": False, **changes})
+        off |= {"saturation": False, "counting_noise": False, "eds": Eds.ideal(), "eels": Eels.ideal()}
+        return cls(**{**off, **changes})
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:
