@@ -144,7 +144,7 @@ def _planes(codes: NDArray[np.int64], axes: tuple[int, ...]) -> tuple[int, bytes
 
 
 def _deflate(raw: bytes, strategy: int) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, 15, 9, strategy)
+    stream = zlib.compressobj(6, zlib.DEFLATED, 15, 9, strategy)
     return stream.compress(raw) + stream.flush()
 
 
