@@ -49,6 +49,9 @@ def test_layered_cell_has_the_density_of_the_material():
     structure = crystals.crystal("layered")
     per_nm3 = 3 / np.linalg.det(structure.lattice_nm)
     assert per_nm3 == pytest.approx(NCM111_FORMULA_UNITS_PER_NM3, rel=0.01)
+    assert structure.atoms_per_nm3() == pytest.approx(
+        {"Li": per_nm3, "O": 2 * per_nm3, "Mn": per_nm3 / 3, "Co": per_nm3 / 3, "Ni": per_nm3 / 3}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -83,6 +83,17 @@ class Crystal:
                 total[element] = total.get(element, 0.0) + 100.0 * share / len(self.occupants)
         return total
 
+    def atoms_per_nm3(self) -> dict[str, float]:
+        """Return the number density of each element, atoms per nm³.
+
+        Examples
+        --------
+        >>> round(crystal("layered").atoms_per_nm3()["O"], 1)
+        59.5
+        """
+        per_percent = len(self.positions) / 100.0 / abs(float(np.linalg.det(self.lattice_nm)))
+        return {element: share * per_percent for element, share in self.composition().items()}
+
 
 def _expand(sites: ArrayLike, centering: ArrayLike) -> NDArray[np.float64]:
     """Return every site moved by every centering vector, folded into the cell."""
