@@ -1,0 +1,13 @@
+"""From an aligned tilt series to a volume: back-projection, algebraic methods, GENFIRE and total variation."""
+
+from .methods import (
+    METHODS,
+    OPTIONS,
+    Reconstruction,
+    held_out_error,
+    project,
+    reconstruct,
+    support_from_masks,
+)
+
+__all__ = ["METHODS", "OPTIONS", "Reconstruction", "held_out_error", "project", "reconstruct", "support_from_masks"]

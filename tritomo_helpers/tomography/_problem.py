@@ -76,7 +76,11 @@ def check_problem(
     """Check everything that can be checked before anything is computed."""
     if not isinstance(ts, TiltSeries):
         raise fail(
-            "ts", expected="a TiltSeries", got=type(ts).__name__, remedy="wrap images and angles in one", error=TypeError
+            "ts",
+            expected="a TiltSeries",
+            got=type(ts).__name__,
+            remedy="wrap images and angles in one",
+            error=TypeError,
         )
     images = np.asarray(ts.images, dtype=np.float32)
     check_finite(images, "images", remedy="drop that tilt, or fill pixels that were not measured")
@@ -92,7 +96,10 @@ def check_problem(
     else:
         if np.ndim(support) != 3:
             raise fail(
-                "support", expected="3 axes (z, y, x)", got=f"shape {np.shape(support)}", remedy="give one mask of voxels"
+                "support",
+                expected="3 axes (z, y, x)",
+                got=f"shape {np.shape(support)}",
+                remedy="give one mask",
             )
         filled = np.asarray(support).astype(bool)
         check_shape(filled, "support", (n_z or filled.shape[0], n_y, n_x), remedy="match (z, y, x) to the images")
@@ -124,17 +131,19 @@ class Slices:
         self.problem, self.finer = problem, finer
         self.box = tuple(_extent(problem.support, axis) for axis in range(3))
         z, y, x = self.box
-        parts = np.zeros((problem.shape[0], finer, problem.shape[2], finer), dtype=bool)
-        parts[z, :, x, :] = True
         self.n_cells = (z.stop - z.start) * finer, (x.stop - x.start) * finer, y.stop - y.start
-        projector = problem.projector
-        if finer > 1:
-            projector = Projector(
-                projector.tilt_angles_deg, projector.shape, n_pixels=projector.n_pixels, finer=finer
-            )
-        self.matrix = projector.matrix[:, np.flatnonzero(parts.ravel())]
         self.data = Projector.to_columns(problem.images[:, y, :])
         self.support = self.from_volume(problem.support.astype(np.float32))
+
+    @cached_property
+    def matrix(self) -> Any:
+        """The operator on the cells of one slice, shape (tilt * x, z * x)."""
+        projector, finer = self.problem.projector, self.finer
+        if finer > 1:
+            projector = Projector(projector.tilt_angles_deg, projector.shape, n_pixels=projector.n_pixels, finer=finer)
+        parts = np.zeros((self.problem.shape[0], finer, self.problem.shape[2], finer), dtype=bool)
+        parts[self.box[0], :, self.box[2], :] = True
+        return projector.matrix[:, np.flatnonzero(parts.ravel())]
 
     @cached_property
     def transposed(self) -> Any:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from ..metrics import free_mask
-from ._problem import Problem, Slices, Volume
+from ._problem import Problem, Slices
 
 #: Distance in Fourier pixels below which two tilts that meet in a point weigh the same.
 _NEAREST = 1e-5
@@ -56,7 +56,7 @@ def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -
     image is taken there. Tilts that meet in a point are averaged with weights 1 / distance. Points beyond the Nyquist
     sphere are dropped.
     """
-    n_tilts, rows, columns = problem.images.shape
+    rows, columns = problem.images.shape[1:]
     n_x = oversampling * max(columns, problem.shape[0])
     n_y = oversampling * rows
     kx = np.arange(n_x // 2 + 1)[:, None]
@@ -167,7 +167,7 @@ def _share_in_r(points: FourierPoints) -> NDArray[np.float32]:
 
 
 def genfire(
-    problem: Problem,
+    slices: Slices,
     *,
     n_iterations: int | None,
     oversampling: int,
@@ -175,14 +175,14 @@ def genfire(
     extension: bool = True,
     momentum: bool = False,
     rng: np.random.Generator | None = None,
-) -> Iterator[tuple[Volume, float, float]]:
-    """Yield the volume, R and R_free (NaN without `rng`) after every iteration.
+) -> Iterator[tuple[NDArray[np.float32], float, float]]:
+    """Yield the cells (z, x, y), R and R_free (NaN without `rng`) after every iteration.
 
     With `momentum` (the fast form, without extension) the same constraints are met in tens of iterations: enforcing all
     points is a projected gradient step of length 1, and Nesterov's momentum speeds that up.
     """
+    problem = slices.problem
     points = grid_projections(problem, oversampling=oversampling, radius_px=radius_px)
-    slices = Slices(problem)
     transform = _Transform(points, slices)
     measured = points.closeness >= 0
     free = np.zeros_like(measured)
@@ -212,7 +212,7 @@ def genfire(
         misfit = np.abs(np.abs(coefficients) - amplitude)
         r = float((working * misfit).sum()) / norm
         r_free = float((free * misfit).sum()) / free_norm if free_norm else float("nan")
-        yield slices.to_volume(cells.transpose(1, 0, 2)), r, r_free
+        yield cells.transpose(1, 0, 2), r, r_free
         difference = points.values - coefficients
         difference *= enforced
         cells = start + transform.backward(difference)

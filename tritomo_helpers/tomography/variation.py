@@ -56,7 +56,7 @@ def fit_variation(
     dual = np.zeros((3, *shape), np.float32) if start is None else start.dual
     statistical = _statistical_weights(slices, slices.data, smooth=True) if noise == "poisson" else None
     prior = _Variation(slices)
-    data = slices.data
+    data: Cells = slices.data
     scale = float(np.abs(slices.adjoint(data)).max()) * slices.finer**2  # a part carries 1 / finer^2 of a voxel
     for number in range(n_passes):
         if number:
@@ -132,7 +132,7 @@ class _Variation:
         return out
 
     def smooth(self, moved: Cells, reach: np.float32, dual: Cells, n_inner: int) -> tuple[Cells, Cells]:
-        """argmin over x >= 0 of |x - moved|^2 / 2 + reach x TV(x); returns x and the dual to start from next time."""
+        """Find the minimum over x >= 0 of |x - moved|^2 / 2 + reach x TV(x); returns x and the dual to start from next time."""
         radius = np.float32(max(float(reach) * self.area, 1e-30))
         gradient, cells = np.empty_like(dual), np.empty_like(moved)
         ahead, pace = dual, 1.0

@@ -39,4 +39,4 @@ def _angle_shares(angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:
     if angles_deg.size == 1:
         return np.array([np.pi])
     steps = np.diff(np.deg2rad(angles_deg))
-    return (np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2
+    return np.asarray((np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2)
