@@ -58,6 +58,7 @@ def without(field):
 
 def test_the_manifest_agrees_with_its_schema_and_holds_every_checked_dataset():
     entries = datasets.manifest()
+    assert datasets.read_manifest(datasets.manifest_path()) == entries
     real = {name: entry for name, entry in entries.items() if entry.generated is None}
     assert set(real) == {
         "etspy_needle_haadf_raw",
@@ -158,6 +159,13 @@ def test_a_good_entry_reads_with_one_link_several_or_an_archive(tmp_path):
     (entry,) = datasets.read_manifest(path).values()
     assert entry.files[0].urls == ("https://example.org/a.mrc", datasets.ArchiveMember(**archive))
     assert entry.size_bytes == 5
+
+
+def test_an_entry_that_cannot_be_used_is_named_even_without_the_check(tmp_path):
+    path = tmp_path / "manifest.yaml"
+    path.write_text(yaml.safe_dump(without("title")))
+    with pytest.raises(ValueError, match="'title' is a required property"):
+        datasets.read_manifest(path, check=False)
 
 
 def test_a_file_that_is_not_yaml_is_refused(tmp_path):

@@ -61,13 +61,15 @@ def manifest_path() -> Path:
     return in_checkout if in_checkout.is_file() else package / "data" / "data_manifest.yaml"
 
 
-def read_manifest(path: Path) -> dict[str, Dataset]:
-    """Read and check a manifest.
+def read_manifest(path: Path, *, check: bool = True) -> dict[str, Dataset]:
+    """Read a manifest.
 
     Parameters
     ----------
     path : Path
         A YAML file as described by ``tritomo_helpers/data/manifest_schema.json``.
+    check : bool, default True
+        Compare it with the schema first. Without, only an entry that cannot be used is noticed.
 
     Returns
     -------
@@ -85,8 +87,13 @@ def read_manifest(path: Path) -> dict[str, Dataset]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise fail(str(path.name), expected="YAML", got=str(error), remedy="correct the line named") from error
-    check_document(document)
-    return {entry.name: entry for name, fields in document.items() for entry in _datasets(name, fields)}
+    if check:
+        check_document(document)
+    try:
+        return {entry.name: entry for name, fields in document.items() for entry in _datasets(name, fields)}
+    except (AttributeError, KeyError, TypeError):
+        check_document(document)  # says what is wrong, and where
+        raise
 
 
 def check_document(document: Any) -> None:
@@ -146,7 +153,8 @@ def _file(entry: Mapping[str, Any]) -> DataFile:
 @functools.lru_cache(maxsize=4)
 def _cached(path: Path, modified_ns: int) -> dict[str, Dataset]:
     del modified_ns  # part of the key only: an edited manifest is read again
-    return read_manifest(path)
+    # The tests compare the manifest with its schema; doing so here would cost every process seconds of imports.
+    return read_manifest(path, check=False)
 
 
 def manifest() -> dict[str, Dataset]:
