@@ -85,6 +85,7 @@ def refine(
     half_depth_px: int,
     half_width_px: int,
     n_rounds: int = 8,
+    positive: bool = True,
     n_sirt: int = 40,
     tolerance_px: float = 0.01,
 ) -> Match:
@@ -103,12 +104,18 @@ def refine(
         Weight of each pixel after the shift: 0 where a pixel is not inside every frame.
     half_depth_px, half_width_px : int
         Half the size of the reconstructed volume along z and x.
+    n_rounds, n_sirt : int
+        Most rounds, and iterations of each reconstruction. With few, the model is blurred and pulls the shifts.
+    positive : bool
+        Clip negative voxels; not for images from which a smooth background was taken.
+    tolerance_px : float
+        Stop when no tilt moves farther.
     """
     projector = Projector(angles_deg, (2 * half_depth_px, 2 * half_width_px), n_pixels=images.shape[2])
     steps: list[float] = []
     for round_number in range(n_rounds + 1):
         moved = warp(images, shifts_px, rotation_deg)
-        model = reproject(projector, moved, window, n_sirt)
+        model = reproject(projector, moved, window, n_sirt, positive)
         down, right = np.gradient(model, axis=1), np.gradient(model, axis=2)
         change = np.stack([-down, -right, model])  # of a model that moves along y, along x, and gets brighter
         normal = np.einsum("atyx,btyx,yx->tab", change, change, window, optimize=True)
@@ -126,8 +133,8 @@ def refine(
     return Match(shifts_px, residual, steps)
 
 
-def reproject(projector: Projector, images: Array, window: Array, n_iterations: int) -> Array:
-    """SIRT with positivity on the pixels inside the window, then projected back to the angles."""
+def reproject(projector: Projector, images: Array, window: Array, n_iterations: int, positive: bool) -> Array:
+    """SIRT on the pixels inside the window, then projected back to the angles."""
     weight = np.broadcast_to(window, images.shape).astype(np.float32)
     rows = projector.forward(np.ones((projector.shape[0], images.shape[1], projector.shape[1]), dtype=np.float32))
     columns = projector.adjoint(weight)
@@ -137,7 +144,8 @@ def reproject(projector: Projector, images: Array, window: Array, n_iterations: 
     inverse_columns = np.where(columns > 1e-3, 1 / np.maximum(columns, 1e-3), 0)
     for _ in range(n_iterations):
         volume += inverse_columns * projector.adjoint(inverse_rows * (data - projector.forward(volume)))
-        np.maximum(volume, 0, out=volume)
+        if positive:
+            np.maximum(volume, 0, out=volume)
     return projector.forward(volume).astype(np.float64)
 
 

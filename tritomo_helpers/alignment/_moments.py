@@ -80,8 +80,8 @@ def fit(
     error = np.inf
     for _ in range(max_iterations):
         mass, first, second = _normalized(warp(images, shifts_px, rotation_deg), window)
-        # Derivatives with respect to: shift along y, shift along x, turn by a radian (x toward y). They are taken of what
-        # the conditions explain, smoothed a little: the noise of single tilts would pass for information.
+        # Derivatives with respect to: shift along y, shift along x, turn by a radian (x toward y). They are taken of
+        # what the conditions explain, smoothed a little: the noise of single tilts would pass for information.
         m, f, s = (
             ndimage.gaussian_filter1d(part @ moment, 1.0, axis=1)
             for part, moment in zip(inside, (mass, first, second), strict=True)
@@ -100,8 +100,8 @@ def fit(
 def disagreement(images: Array, angles_deg: Array, window: Array, *, n_orders: int = 4) -> Array:
     r"""Measure how far each tilt is from agreeing with the others, in several moments.
 
-    The moment of order k across the axis must be a sum of :math:`\cos^{k-j} t \sin^j t`, j = 0 ... k. Orders 0 and 1 are
-    the common line and the center of mass; order 2 notices a tilt at the wrong angle, whatever its shift.
+    The moment of order k across the axis must be a sum of :math:`\cos^{k-j} t \sin^j t`, j = 0 ... k. Orders 0 and 1
+    are the common line and the center of mass; order 2 notices a tilt at the wrong angle, whatever its shift.
 
     Parameters
     ----------
