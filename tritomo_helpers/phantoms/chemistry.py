@@ -248,7 +248,8 @@ def calibrate(chemistry: Chemistry, here: Local, targets: dict[str, float], *, r
         mn3 = float(values.mn_valence[3].mean())
         chemistry = replace(
             chemistry,
-            rock_salt=chemistry.rock_salt - (targets["O"] - mean["O"]) / (LAYERED_OXYGEN - ROCK_SALT_OXYGEN),
+            # Rounding must not leave less than nothing in a particle without rock salt.
+            rock_salt=max(chemistry.rock_salt - (targets["O"] - mean["O"]) / (LAYERED_OXYGEN - ROCK_SALT_OXYGEN), 0.0),
             metal_shares=shares,
             mn4=chemistry.mn4 + targets["Mn4"] - mn4,
             mn3_of_rest=chemistry.mn3_of_rest + (targets["Mn3"] - mn3) / max(1 - mn4, 1e-9),

@@ -158,5 +158,5 @@ def mean_profile(phantoms: Sequence[Phantom], quantity: str, *, shell_nm: float 
     padded = np.full((len(profiles), n), np.nan)
     for row, profile in zip(padded, profiles, strict=True):
         row[: len(profile)] = profile
-    middle: Floats = (np.arange(n) + 0.5) * shell_nm
+    middle: Floats = np.asarray((np.arange(n) + 0.5) * shell_nm, dtype=np.float64)
     return middle, np.asarray(np.nanmean(padded, axis=0))
