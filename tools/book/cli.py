@@ -17,8 +17,23 @@ import yaml
 from tools.book import BOOK, BUILD, ROOT, checks, offline, stage, vendor
 from tools.book.execute import execute
 
-# A hint of the theme to load its fonts early, which a browser refuses, with an error, for a page opened from a file.
-PRELOADED_FONT = re.compile(r'<link rel="preload" as="font"[^>]*>\n?')
+# What the theme and docutils write and a browser or a screen reader objects to; nothing else of a page is touched.
+MENDED = [
+    # A hint to load fonts early, which a browser refuses, with an error, for a page opened from a file.
+    (re.compile(r'<link rel="preload" as="font"[^>]*>\n?'), ""),
+    # Labels that hide the visible words from who navigates by voice.
+    (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    # A list whose children are no list items.
+    (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
+]
+
+
+def mend(page: str) -> str:
+    """Return a built page with the known flaws of its makers taken out."""
+    for pattern, better in MENDED:
+        page = pattern.sub(better, page)
+    return page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,7 +167,7 @@ def sphinx(source: Path, pages: Path, *, warnings_are_errors: bool) -> list[str]
     if not (fresh / "index.html").exists():
         return [f"Sphinx failed ({done.returncode}); its messages are above"]
     for page in fresh.rglob("*.html"):
-        page.write_text(PRELOADED_FONT.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(mend(page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(pages, ignore_errors=True)
     shutil.move(fresh, pages)
     shutil.rmtree(out)
