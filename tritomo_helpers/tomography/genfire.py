@@ -36,7 +36,7 @@ class FourierPoints:
         In oversampled Fourier pixels; NaN where a slot is empty.
     values : ndarray of complex64, shape (kx, slot, ky)
         Measured Fourier coefficients, with y counted from the first slice of the box.
-    closeness : ndarray of float32, shape (kx, slot, ky)
+    closeness : ndarray of float, shape (kx, slot, ky)
         1 - (spatial frequency / Nyquist); negative where nothing is measured.
     n_x, n_y : int
         Oversampled size across and along the tilt axis.
@@ -44,7 +44,7 @@ class FourierPoints:
 
     kz: NDArray[np.float64]
     values: NDArray[np.complex64]
-    closeness: NDArray[np.float32]
+    closeness: NDArray[np.float64]
     n_x: int
     n_y: int
 
@@ -97,7 +97,7 @@ def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -
         frequency = np.sqrt(ky**2 + ((kx**2 + point_kz**2) / (n_x / 2) ** 2)[:, :, None])
     closeness = np.where(np.isnan(frequency), -1.0, 1 - frequency)
     values[closeness < 0] = 0
-    return FourierPoints(point_kz, values, closeness.astype(np.float32), n_x, n_y)
+    return FourierPoints(point_kz, values, closeness, n_x, n_y)
 
 
 def _first_slice(problem: Problem) -> int:

@@ -61,7 +61,7 @@ def fit_variation(
     for number in range(n_passes):
         if number:
             expected = slices.forward(cells)
-            data = data + (slices.data - expected)
+            data = np.asarray(data + (slices.data - expected))
             if statistical is not None:
                 statistical = _statistical_weights(slices, expected, smooth=False)
         step = 1 / _largest_eigenvalue(slices, statistical)
@@ -85,14 +85,15 @@ def _statistical_weights(slices: Slices, expected: Cells, *, smooth: bool) -> Ce
     images = expected.reshape(slices.problem.n_tilts, -1, expected.shape[1])
     if smooth:  # single counts are no estimate of their own variance
         images = ndimage.gaussian_filter(images, (0, 1.5, 1.5))
-    images = np.maximum(images, 0).reshape(expected.shape)
-    weights = 1 / (images + _VARIANCE_FLOOR * np.percentile(images, 99.5))
-    return np.asarray(weights / np.average(weights, weights=images + 1e-12), dtype=np.float32)
+    signal = np.maximum(images, 0).reshape(expected.shape)
+    weights = 1 / (signal + _VARIANCE_FLOOR * np.percentile(signal, 99.5))
+    return np.asarray(weights / np.average(weights, weights=signal + 1e-12), dtype=np.float32)
 
 
 def _largest_eigenvalue(slices: Slices, statistical: Cells | None, n_steps: int = 12) -> float:
     """Largest eigenvalue of A' W A by power iteration, with a margin because it comes from below."""
-    cells, size = slices.support.copy(), 1.0
+    cells: Cells = slices.support.copy()
+    size = 1.0
     for _ in range(n_steps):
         image = slices.forward(cells)
         if statistical is not None:
@@ -132,7 +133,7 @@ class _Variation:
         return out
 
     def smooth(self, moved: Cells, reach: np.float32, dual: Cells, n_inner: int) -> tuple[Cells, Cells]:
-        """Find the minimum over x >= 0 of |x - moved|^2 / 2 + reach x TV(x); returns x and the dual to start from next time."""
+        """Minimize |x - moved|^2 / 2 + reach x TV(x) over x >= 0; return x, and the dual to start from next time."""
         radius = np.float32(max(float(reach) * self.area, 1e-30))
         gradient, cells = np.empty_like(dual), np.empty_like(moved)
         ahead, pace = dual, 1.0
