@@ -103,7 +103,8 @@ def shows_figure(cell: Any) -> bool:
 
 def _only_claims(cell: Any) -> bool:
     """Return whether a cell does nothing but state claims; the page folds such cells."""
-    statements = ast.parse(cell.source).body if "teaching.claim" in cell.source and "%" not in cell.source else []
+    magic = any(line.startswith(("%", "!")) for line in cell.source.splitlines())
+    statements = ast.parse(cell.source).body if "teaching.claim" in cell.source and not magic else []
     return bool(statements) and all(ast.unparse(s).startswith("teaching.claim(") for s in statements)
 
 

@@ -17,7 +17,7 @@ from .curves import (
 )
 from .geometry import show_geometry
 from .images import add_scale_bar, show_difference, show_image, show_images
-from .style import NULL, OURS, PAPER, TRUTH, element_of, use_style
+from .style import NULL, OURS, PAPER, TRUTH, color_of, element_of, use_style
 
 __all__ = [
     "ELEMENT_COLORS",
@@ -27,6 +27,7 @@ __all__ = [
     "TRUTH",
     "VALENCE_COLORS",
     "add_scale_bar",
+    "color_of",
     "element_of",
     "mark_windows",
     "show_curves",

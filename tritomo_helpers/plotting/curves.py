@@ -282,6 +282,7 @@ def show_curves(
     """
     import matplotlib as mpl
 
+    new = ax is None
     ax = _axes(ax)
     plain = [name for name in curves if not color_of(name, "")]
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(plain), 1)))
@@ -300,7 +301,7 @@ def show_curves(
     if limits is not None:
         ax.set_ylim(*limits)
     if len(curves) > 1:
-        ax.legend()
+        _add_legend(ax, new=new)
     return ax
 
 
@@ -358,11 +359,19 @@ def show_profiles(
     for i, values in enumerate((truth or {}).values()):
         ax.plot(position, np.asarray(values, dtype=float), label="truth" if i == 0 else None, **TRUTH)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
-    if new:  # above the axes it hides nothing
-        ax.figure.legend(loc="outside upper center", ncols=4, columnspacing=1.2)
-    else:
-        ax.legend()
+    _add_legend(ax, new=new)
     return ax
+
+
+def _add_legend(ax: Axes, *, new: bool) -> None:
+    """Put the legend above a figure of our own, where it hides nothing, and inside axes that were given."""
+    if not new:
+        ax.legend()
+        return
+    names = ax.get_legend_handles_labels()[1]
+    # Four short names or three longer ones fill the width.
+    ncols = 4 if len(names) > 3 and max(map(len, names)) <= 8 else min(3, len(names))
+    ax.figure.legend(loc="outside upper center", ncols=ncols, columnspacing=1.2)
 
 
 def show_paper_values(ax: Axes, x: ArrayLike, y: ArrayLike, *, label: str = "", color: str | None = None) -> Axes:
