@@ -176,7 +176,7 @@ def estimate(
     return Alignment(
         shifts,
         ts.tilt_angles_deg,
-        axis_rotation_deg=fitted.rotation_deg,
+        axis_rotation_deg=-fitted.rotation_deg + 0.0,
         method=method,
         extended=extended,
         why=tuple(work.why),
@@ -297,7 +297,7 @@ def _by_moments(images: Array, angles: Array, start: Array, rows: Array, fit_rot
         notes.append(f"turn of the axis: 0, because it is known to {found.rotation_error_deg:.2g} deg only")
         found = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=False)
     elif fit_rotation:
-        notes.append(f"turn of the axis: {found.rotation_deg:.3f} +- {found.rotation_error_deg:.2g} deg")
+        notes.append(f"turn of the axis: {-found.rotation_deg:.3f} +- {found.rotation_error_deg:.2g} deg")
     # Of all equivalent alignments, choose the one with the specimen's center of mass on the axis.
     mass, first = _moments.moments(warp(images, found.shifts_px, found.rotation_deg), 2)
     offset = np.zeros_like(start)

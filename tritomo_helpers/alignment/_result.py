@@ -25,8 +25,8 @@ class Alignment:
     tilt_angles_deg : ndarray, shape (tilt,)
         Angles of the series it was estimated on.
     axis_rotation_deg : float
-        Turn to be applied after the shift, about index N // 2, x toward y. The tilt axis of the raw images is inclined
-        against y by this angle.
+        Angle by which the specimen's axes appear turned in the raw images, x toward y about index N // 2; `apply` turns
+        the images back by it after the shift.
     method : str
         What was done: the method asked for, or what took its place.
     extended : {"", "along", "across", "both"}
@@ -121,7 +121,7 @@ def apply(x: Series, alignment: Alignment, *, drop: bool = False, outside: str =
         )
     kept = x if alignment.aligned.all() else select_tilts(x, alignment.aligned)
     moved = apply_shifts(kept, alignment.shifts_px[alignment.aligned], outside=outside)
-    return apply_rotation(moved, alignment.axis_rotation_deg) if alignment.axis_rotation_deg else moved
+    return apply_rotation(moved, -alignment.axis_rotation_deg) if alignment.axis_rotation_deg else moved
 
 
 def remove_gauge(
@@ -141,7 +141,7 @@ def remove_gauge(
     tilt_angles_deg : array_like, shape (tilt,)
         Degrees.
     axis_rotation_deg : float, default 0
-        Turn of the axis, if the shifts are those of raw images with an inclined axis.
+        Turn of the axis in the raw images, as `Alignment.axis_rotation_deg`.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def remove_gauge(
     True
     """
     angles = check_increasing(tilt_angles_deg, "tilt_angles_deg")
-    shifts = turn(np.asarray(shifts_px, dtype=np.float64), axis_rotation_deg)
+    shifts = turn(np.asarray(shifts_px, dtype=np.float64), -axis_rotation_deg)
     check_shape(shifts, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
     used = np.isfinite(shifts).all(axis=1)
     if used.sum() < 4:
