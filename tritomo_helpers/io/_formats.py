@@ -1,6 +1,8 @@
 """Which reader opens which file, and what its answer looks like. The only place that calls RosettaSciIO's readers."""
 
 import importlib
+import struct
+import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,24 +93,66 @@ def check_file(path: str | Path, extensions: Any = READERS) -> Path:
     return path
 
 
-def read(path: str | Path) -> list[Stored]:
-    """Open every array in a file, lazily where the format allows it. Nothing is unpickled."""
+LAZY_ABOVE_BYTES = 64_000_000
+"""Spectra larger than this stay on disk (Dask) unless asked for."""
+
+
+def read(path: str | Path, *, lazy: bool | None = None) -> list[Stored]:
+    """Open every array in a file. Nothing is unpickled.
+
+    An hspy file is read at once when it is small or `lazy` is False, because its lazy arrays keep the file open; other
+    formats are lazy where they can be.
+    """
     path = check_file(path)
+    if path.suffix.lower() != ".hspy":
+        lazy = True
+    elif lazy is None:
+        lazy = _largest_bytes(path) > LAZY_ABOVE_BYTES
     reader = importlib.import_module(f"rsciio.{READERS[path.suffix.lower()]}").file_reader
     with warnings.catch_warnings():
         # The MRC reader leaves its header's file object to the garbage collector.
         warnings.filterwarnings("ignore", category=ResourceWarning, message="unclosed file")
         try:
-            signals = reader(str(path), lazy=True)
-        except (OSError, KeyError, IndexError, ValueError, TypeError) as error:
-            raise fail(
-                f"file {path.name}",
-                expected=f"a readable {path.suffix} file",
-                got=f"{type(error).__name__}: {error}",
-                remedy="check that the download or copy is complete",
-            ) from error
+            signals = reader(str(path), lazy=lazy)
+        except _UNREADABLE as error:
+            traceback.clear_frames(error.__traceback__)  # closes the file that the reader left open
+            raise _unreadable(path, f"{type(error).__name__}: {error}") from error
     is_mrc = READERS[path.suffix.lower()] == "mrc"
-    return [_stored(signal, is_mrc=is_mrc) for signal in signals]
+    found = [_stored(signal, is_mrc=is_mrc) for signal in signals]
+    if is_mrc:  # read lazily, a truncated file would fail much later and in other words
+        header = found[0].original["std_header"]
+        missing = 1024 + int(header["NEXT"]) + found[0].data.nbytes - path.stat().st_size
+        if missing > 0:
+            raise _unreadable(path, f"{missing} bytes missing at its end")
+    return found
+
+
+_UNREADABLE = (
+    OSError, KeyError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError, struct.error
+)  # fmt: skip
+"""What readers raise on a damaged file."""
+
+
+def _largest_bytes(path: Path) -> int:
+    """Return the size in memory of the largest array of an HDF5 file."""
+    import h5py
+
+    sizes = [0]
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda _, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+    except OSError as error:
+        raise _unreadable(path, str(error)) from error
+    return max(sizes)
+
+
+def _unreadable(path: Path, problem: str) -> Exception:
+    return fail(
+        f"file {path.name}",
+        expected=f"a readable {path.suffix} file",
+        got=problem,
+        remedy="check that the download or copy is complete",
+    )
 
 
 def _stored(signal: Mapping[str, Any], *, is_mrc: bool) -> Stored:

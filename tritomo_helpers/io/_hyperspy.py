@@ -42,18 +42,17 @@ def to_hyperspy(obj: Container) -> Any:
     data, axes, metadata = described(obj)
     kind = hs.signals.Signal1D if isinstance(obj, SpectrumTiltSeries) else hs.signals.Signal2D
     plain = [{key: value for key, value in axis.items() if key != "_type"} for axis in axes]
-    signal = kind(data, axes=plain, metadata=metadata)
-    if hasattr(data, "dask"):
-        signal = signal.as_lazy()
-    signal_type = metadata["Signal"]["signal_type"]
-    if signal_type:
-        with warnings.catch_warnings():
-            # eXSpy 0.3 still imports lazy signals from where HyperSpy 2.5 no longer wants them looked for.
-            warnings.filterwarnings("ignore", message="Importing `Lazy.* from `hyperspy", category=UserWarning)
-            signal.set_signal_type(signal_type)
-        # eXSpy fills in a detector nobody described (elevation 35 degrees and so on); better none than a wrong one.
-        if signal.metadata.has_item("Acquisition_instrument"):
-            del signal.metadata.Acquisition_instrument
+    with warnings.catch_warnings():
+        # eXSpy 0.3 still imports lazy signals from where HyperSpy 2.5 no longer wants them looked for.
+        warnings.filterwarnings("ignore", message="Importing `Lazy.* from `hyperspy", category=UserWarning)
+        signal = kind(data, axes=plain, metadata=metadata)
+        if hasattr(data, "dask"):
+            signal = signal.as_lazy()
+        if metadata["Signal"]["signal_type"]:
+            signal.set_signal_type(metadata["Signal"]["signal_type"])
+    # eXSpy fills in a detector nobody described (elevation 35 degrees and so on); better none than a wrong one.
+    if signal.metadata.has_item("Acquisition_instrument"):
+        del signal.metadata.Acquisition_instrument
     return signal
 
 

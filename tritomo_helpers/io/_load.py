@@ -9,12 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_option, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
-from ._formats import Axis, Stored, check_file, read
+from ._formats import LAZY_ABOVE_BYTES, Axis, Stored, check_file, read
 from ._tilt import angles_in_names, resolve_angles
 from ._vti import read_vti
-
-LAZY_ABOVE_BYTES = 64_000_000
-"""Spectra larger than this stay on disk (Dask) unless asked for."""
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -79,7 +76,7 @@ def load_tilt_series(
     check_option(tilt_axis, "tilt_axis", ("y", "x"))
     if isinstance(path, str | Path):
         one = check_file(path)
-        stored = _choose_image(read(one), one, title)
+        stored = _choose_image(read(one, lazy=False), one, title)
         images, space = _images(stored)
         angles = resolve_angles(tilt_angles_deg, one, stored, n=images.shape[0])
         images = np.asarray(images)
@@ -190,7 +187,7 @@ def load_spectra(
     paths = [check_file(item) for item in ([path] if isinstance(path, str | Path) else path)]
     if not paths:
         raise fail("path", expected="at least one file", got="an empty list", remedy="pass the paths of the files")
-    stored = [_choose_spectrum(read(one), one, signal) for one in paths]
+    stored = [_choose_spectrum(read(one, lazy=lazy), one, signal) for one in paths]
     counts, energy_ev, space = _cube(stored[0], paths[0])
     if len(paths) == 1:
         angles = resolve_angles(tilt_angles_deg, paths[0], stored[0], n=counts.shape[0])
@@ -247,7 +244,7 @@ def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_n
         values, steps, title = read_vti(one)
         space = [Axis("", "nm", np.array([0.0, step]), "space", step) for step in steps]
     else:
-        stored = _choose_image(read(one), one, None)
+        stored = _choose_image(read(one, lazy=False), one, None)
         if stored.data.ndim != 3:
             raise fail(
                 f"file {one.name}", expected="a volume (z, y, x)", got=f"shape {stored.data.shape}", remedy="load_image"
@@ -307,7 +304,7 @@ def _one_file_per_tilt(
 ) -> tuple[Stored, Any, list[Axis], NDArray[np.float64]]:
     if not paths:
         raise fail("path", expected="at least one file", got="an empty list", remedy="pass the paths of the files")
-    stored = [_choose_image(read(one), one, title) for one in paths]
+    stored = [_choose_image(read(one, lazy=False), one, title) for one in paths]
     stacks = [_images(one) for one in stored]
     _check_alike(paths, [(stack.shape, np.zeros(1)) for stack, _ in stacks])
     images = np.concatenate([np.asarray(stack) for stack, _ in stacks])

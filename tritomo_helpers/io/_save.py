@@ -1,7 +1,7 @@
 """Containers to files."""
 
 import dataclasses
-import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,15 @@ def save(obj: Any, path: str | Path) -> None:
             remedy="create it first",
             error=FileNotFoundError,
         )
-    # The temporary name keeps the extension, which the writers look at.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    # Written aside under its own name, then moved: no half-written file is ever seen.
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as folder:
+        temporary = Path(folder, path.name)
         _write(obj, temporary)
         if isinstance(obj, TiltSeries) and path.suffix.lower() == ".mrc":
             side = temporary.with_suffix(".rawtlt")
             side.write_text("".join(f"{float(angle)!r}\n" for angle in obj.tilt_angles_deg), encoding="utf-8")
             side.replace(path.with_suffix(".rawtlt"))
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write(obj: Any, path: Path) -> None:
