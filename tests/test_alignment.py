@@ -1,0 +1,314 @@
+"""Alignment of specimens made of ellipsoids, whose projections are known in closed form at any position and tilt."""
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from tritomo_helpers import alignment, tilt_series
+from tritomo_helpers.containers import SpectrumTiltSeries, TiltSeries
+
+ANGLES = np.arange(-70.0, 71.0, 10.0)
+
+
+def ellipsoids(rng, *, n=14, radius=18.0):
+    """A body and smaller inclusions: (center (x, y, z), matrix, density)."""
+    found = []
+    for i in range(n):
+        center = np.zeros(3) if i == 0 else rng.normal(size=3)
+        center *= 0.0 if i == 0 else radius * 0.55 * rng.uniform() ** (1 / 3) / np.linalg.norm(center)
+        axes = radius * (np.array([0.75, 0.85, 0.65]) if i == 0 else rng.uniform(0.25, 0.55, 3))
+        found.append((center, shape_matrix(axes, rng), 1.0 if i == 0 else rng.uniform(0.1, 0.5)))
+    return found
+
+
+def lamella(rng, *, n=300):
+    """Grains in a layer that is far wider than the frame."""
+    return [
+        (
+            np.array([rng.uniform(-110, 110), rng.uniform(-45, 45), rng.uniform(-7, 7)]),
+            shape_matrix(rng.uniform(2, 5, 3), rng),
+            rng.uniform(0.3, 1),
+        )
+        for _ in range(n)
+    ]
+
+
+def shape_matrix(axes, rng):
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return turn @ np.diag(np.asarray(axes) ** -2.0) @ turn.T
+
+
+def project(specimen, angles, shape, *, shifts=None, rotation_deg=0.0, oversampling=2):
+    """Images in which the axes appear turned by `rotation_deg` and that `shifts` bring back; pixel averages."""
+    offsets = (np.arange(oversampling) - (oversampling - 1) / 2) / oversampling
+    y, x = (((np.arange(n) - n // 2)[:, None] + offsets).ravel() for n in shape)
+    y, x = np.meshgrid(y, x, indexing="ij")
+    cosine, sine = np.cos(np.deg2rad(rotation_deg)), np.sin(np.deg2rad(rotation_deg))
+    images = np.zeros((len(angles), *shape))
+    for k, t in enumerate(np.deg2rad(angles)):
+        sy, sx = (0.0, 0.0) if shifts is None else shifts[k]
+        along = cosine * (y + sy) - sine * (x + sx)
+        across = cosine * (x + sx) + sine * (y + sy)
+        beam = np.array([np.sin(t), 0, np.cos(t)])
+        total = np.zeros(y.shape)
+        for center, matrix, density in specimen:
+            point = np.stack([across * np.cos(t), along, -across * np.sin(t)]) - center[:, None, None]
+            a = beam @ matrix @ beam
+            b = np.einsum("i,iyx->yx", matrix @ beam, point)
+            c = np.einsum("iyx,ij,jyx->yx", point, matrix, point) - 1
+            total += density * 2 * np.sqrt(np.clip(b**2 - a * c, 0, None)) / a
+        images[k] = total.reshape(shape[0], oversampling, shape[1], oversampling).mean(axis=(1, 3))
+    return images
+
+
+def noisy(images, rng, *, peak=2000, vacuum=20):
+    return rng.poisson(images * peak / images.max() + vacuum).astype(float)
+
+
+def series(images, angles=ANGLES):
+    return TiltSeries(images, angles, 4.63, "ADF")
+
+
+def rms(found, shifts, rotation_deg=0.0):
+    """Root mean square of what is left after the gauge, along and across the axis."""
+    left = alignment.remove_gauge(found.shifts_px - shifts, found.tilt_angles_deg, axis_rotation_deg=rotation_deg)
+    return np.sqrt(np.nanmean(left**2, axis=0))
+
+
+@pytest.fixture(scope="module")
+def particle():
+    """Two specimens of one make: images with shifts and an inclined axis, and the other in the same places."""
+    rng = np.random.default_rng(2)
+    specimen, other = ellipsoids(rng), ellipsoids(rng)
+    truth = {"shifts": rng.normal(size=(15, 2)) * 2, "rotation": 1.1, "specimen": specimen}
+    where = {"shifts": truth["shifts"], "rotation_deg": truth["rotation"]}
+    scale = project(specimen, ANGLES, (64, 64), **where)
+    truth["images"] = noisy(scale, rng)
+    truth["other"] = noisy(project(other, ANGLES, (64, 64), **where), rng)
+    truth["mirrored"] = noisy(project(specimen, -ANGLES, (64, 64), **where), rng)
+    return truth
+
+
+@pytest.mark.parametrize(
+    ("method", "limit"),
+    [("center-of-mass", 0.05), ("common-line", 0.05), ("cross-correlation", 0.05), ("projection-matching", 0.05)],
+)
+def test_shifts_of_a_particle_are_found(particle, method, limit):
+    found = alignment.estimate(series(particle["images"]), method=method)
+    assert rms(found, particle["shifts"], particle["rotation"]).max() < limit
+    assert found.method == method
+    assert found.excluded_angles_deg == ()
+    assert found.extended == ""
+
+
+def test_the_inclined_axis_is_found_with_an_error_that_can_be_believed(particle):
+    found = alignment.estimate(series(particle["images"]))
+    assert found.axis_rotation_deg == pytest.approx(particle["rotation"], abs=0.25)
+    assert any(line.startswith("turn of the axis: 1.") for line in found.why)
+    straight = alignment.estimate(series(particle["images"]), fit_rotation=False)
+    assert straight.axis_rotation_deg == 0
+    assert found.residuals.max() < straight.residuals.max()
+
+
+def test_a_turn_that_noise_hides_is_not_applied():
+    ball = [(np.array([0.0, 2.0, 0.0]), np.eye(3) / 15.0**2, 1.0)]  # nothing about a ball tells the axis
+    images = noisy(project(ball, ANGLES, (48, 48)), np.random.default_rng(0), peak=50, vacuum=5)
+    found = alignment.estimate(series(images))
+    assert found.axis_rotation_deg == 0
+    assert any("turn of the axis: 0, because" in line for line in found.why)
+
+
+def test_applying_the_alignment_gives_the_images_of_a_centered_specimen(particle):
+    found = alignment.estimate(series(particle["images"]))
+    aligned = alignment.apply(series(particle["images"]), found).images
+    expected = project(particle["specimen"], ANGLES, (64, 64))
+    y = np.arange(64) - 32
+    mass = expected.sum(axis=(1, 2))
+    # The gauge that `estimate` chooses: the center of mass on the axis, at index N // 2.
+    images = aligned - np.median(aligned, axis=(1, 2), keepdims=True)
+    assert np.abs((images.sum(axis=1) @ y) / images.sum(axis=(1, 2))).max() < 0.1
+    profiles = images.sum(axis=2) / images.sum(axis=(1, 2))[:, None]
+    truth = (expected.sum(axis=2) / mass[:, None]).mean(axis=0)
+    offset = truth @ y - profiles.mean(axis=0) @ y
+    truth = tilt_series.fourier_shift(truth, -offset, axis=0)
+    assert np.linalg.norm(profiles.mean(axis=0) - truth) < 0.02 * np.linalg.norm(truth)
+
+
+def test_shifts_of_adf_bring_every_energy_channel_along_lazily(particle):
+    found = alignment.estimate(series(particle["images"]))
+    weights = np.array([1.0, 0.25])
+    counts = da.from_array(particle["images"][..., None] * weights, chunks=(1, 64, 64, 1))
+    moved = alignment.apply(SpectrumTiltSeries(counts, ANGLES, [1.0, 2.0], 4.63, "EDS"), found)
+    assert isinstance(moved.counts, da.Array)
+    adf = alignment.apply(series(particle["images"]), found).images
+    assert np.allclose(moved.counts[4].compute(), adf[4][..., None] * weights, atol=1e-6)
+
+
+# What must not pass unnoticed
+
+
+def test_a_blank_tilt_is_reported_by_angle_and_left_out_only_by_choice(particle):
+    images = particle["images"].copy()
+    images[4] = np.random.default_rng(0).poisson(20, images[4].shape)
+    with pytest.warns(UserWarning, match=r"could not be aligned: -30 deg: nothing but noise"):
+        found = alignment.estimate(series(images))
+    assert found.excluded_angles_deg == (-30.0,)
+    assert list(found.failures) == [-30.0]
+    assert np.isnan(found.shifts_px[4]).all()
+    assert rms(found, particle["shifts"], particle["rotation"]).max() < 0.05
+    with pytest.raises(ValueError, match=r"none at -30 deg.*drop=True"):
+        alignment.apply(series(images), found)
+    kept = alignment.apply(series(images), found, drop=True)
+    assert kept.n_tilts == 14
+    assert -30.0 not in kept.tilt_angles_deg
+
+
+def test_a_tilt_of_another_specimen_is_reported(particle):
+    images = particle["images"].copy()
+    images[4] = particle["other"][4]
+    with pytest.warns(UserWarning, match="-30 deg: disagrees with the other tilts"):
+        found = alignment.estimate(series(images))
+    assert found.excluded_angles_deg == (-30.0,)
+    assert rms(found, particle["shifts"], particle["rotation"]).max() < 0.05
+
+
+def test_a_tilt_with_reversed_sign_is_reported(particle):
+    images = particle["images"].copy()
+    images[3] = particle["mirrored"][3]
+    with pytest.warns(UserWarning, match="-40 deg: disagrees"):
+        found = alignment.estimate(series(images))
+    assert found.excluded_angles_deg == (-40.0,)
+
+
+def test_reversing_all_angles_cannot_be_noticed_and_the_result_says_so(particle):
+    right = alignment.estimate(series(particle["images"]))
+    wrong = alignment.estimate(series(particle["images"][::-1]))
+    assert np.median(wrong.residuals) == pytest.approx(np.median(right.residuals), rel=0.02)
+    assert np.allclose(wrong.shifts_px[::-1], right.shifts_px, atol=0.01)
+    assert any("sense of tilt: not testable" in line for line in right.why)
+
+
+def test_images_in_the_wrong_order_make_the_angles_suspect(particle):
+    order = np.random.default_rng(0).permutation(15)
+    with pytest.warns(UserWarning, match="angles: suspect; .* check the order of the images"):
+        alignment.estimate(series(particle["images"][order]))
+
+
+def test_pure_noise_is_refused():
+    images = np.random.default_rng(0).poisson(20, (15, 64, 64))
+    with pytest.raises(ValueError, match="at least three tilts that show a specimen, got 0 of 15"):
+        alignment.estimate(series(images))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_too_many_strangers_are_refused():
+    rng = np.random.default_rng(5)
+    images = np.concatenate([project(ellipsoids(rng), ANGLES[k : k + 1], (48, 48)) for k in range(15)])
+    with pytest.raises(ValueError, match="one specimen about one axis"):
+        alignment.estimate(series(noisy(images, rng)))
+
+
+def test_a_tilt_that_the_frame_cuts_is_reported(particle):
+    images = particle["images"].copy()
+    images[7] = np.roll(images[7], 22, axis=1)
+    images[7, :, :10] = 20
+    with pytest.warns(UserWarning, match="0 deg: the frame cuts the specimen across the axis at this tilt only"):
+        assert alignment.estimate(series(images)).excluded_angles_deg == (0.0,)
+
+
+def test_bad_input_is_refused(particle):
+    images = particle["images"].copy()
+    with pytest.raises(ValueError, match="method: expected one of 'common-line'"):
+        alignment.estimate(series(images), method="magic")
+    with pytest.raises(ValueError, match="at least three tilts that show a specimen, got 1 of 1"):
+        alignment.estimate(series(images[:1], [0.0]))
+    with pytest.raises(ValueError, match=r"exclude: expected angles of the series, got \[33.0\]"):
+        alignment.estimate(series(images), exclude=[33.0])
+    with pytest.raises(TypeError, match="a TiltSeries, got ndarray"):
+        alignment.estimate(images)
+    images[2, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinity at -50 deg"):
+        alignment.estimate(series(images))
+    found = alignment.estimate(series(particle["images"]))
+    with pytest.raises(ValueError, match="the 15 angles of the aligned series"):
+        alignment.apply(series(particle["images"][1:], ANGLES[1:]), found)
+
+
+def test_a_tilt_can_be_left_out_by_choice(particle):
+    found = alignment.estimate(series(particle["images"]), exclude=[-70, 30])
+    assert found.excluded_angles_deg == (-70.0, 30.0)
+    assert found.failures == {}
+    assert rms(found, particle["shifts"], particle["rotation"]).max() < 0.05
+
+
+# Extended specimens
+
+
+def test_a_needle_cut_along_the_axis_is_recognized_and_aligned_row_by_row():
+    rng = np.random.default_rng(4)
+    needle = [(np.array([1.0, -40.0, 0.0]), np.diag([9.0**-2, 62.0**-2, 8.0**-2]), 1.0)]
+    needle += [(c * [0.5, 1.0, 0.5], shape_matrix(rng.uniform(2, 5, 3), rng), 0.6) for c in rng.uniform(-8, 8, (20, 3))]
+    angles = np.arange(-70.0, 71.0, 5.0)
+    shifts = rng.normal(size=(angles.size, 2)) * 2
+    images = noisy(project(needle, angles, (64, 64), shifts=shifts, rotation_deg=1.0), rng)
+    with pytest.warns(UserWarning, match="common-line replaced by cross-correlation.*along the axis"):
+        found = alignment.estimate(series(images, angles))
+    assert found.extended == "along"
+    assert found.method == "cross-correlation"
+    assert rms(found, shifts, 1.0).max() < 0.1
+    masked = np.where(tilt_series.otsu_masks(series(images, angles)), images, 0)
+    along = -(masked.sum(axis=2) @ (np.arange(64) - 32)) / masked.sum(axis=(1, 2))
+    centroid = np.stack([along, shifts[:, 1]], axis=1)
+    assert alignment.remove_gauge(centroid - shifts, angles)[:, 0].std() > 0.5  # what the center of mass would do
+
+
+def test_a_lamella_that_fills_the_frame_is_recognized_and_matched():
+    rng = np.random.default_rng(0)
+    angles = np.arange(-60.0, 61.0, 10.0)
+    shifts = rng.normal(size=(angles.size, 2)) * 2
+    images = project(lamella(rng), angles, (64, 64), shifts=shifts, oversampling=1)
+    images += (6 / np.cos(np.deg2rad(angles)))[:, None, None]
+    with pytest.warns(UserWarning, match="common-line replaced by cross-correlation"):
+        found = alignment.estimate(series(noisy(images, rng, peak=5000), angles))
+    assert found.extended == "both"
+    assert rms(found, shifts).max() < 0.2
+    assert any("masks: none" in line for line in found.why)
+    assert any("projection matching" in line for line in found.why)
+
+
+# The gauge
+
+
+def test_gauge_is_removed_and_nothing_else():
+    theta = np.deg2rad(ANGLES)
+    gauge = np.stack([np.full(15, 4.0), 1 + 3 * np.cos(theta) - 2 * np.sin(theta)], axis=1)
+    assert np.abs(alignment.remove_gauge(gauge, ANGLES)).max() < 1e-12
+    jitter = np.random.default_rng(0).normal(size=(15, 2))
+    left = alignment.remove_gauge(gauge + jitter, ANGLES)
+    assert np.allclose(left, alignment.remove_gauge(jitter, ANGLES))
+    assert np.allclose(alignment.remove_gauge(left, ANGLES), left)
+    assert left.std() > 0.7
+
+
+def test_a_moved_specimen_changes_the_shifts_by_the_gauge_only():
+    rng = np.random.default_rng(1)
+    specimen = ellipsoids(rng, n=6)
+    moved = [(center + np.array([2.0, 3.0, -1.5]), matrix, density) for center, matrix, density in specimen]
+    found = [alignment.estimate(series(project(s, ANGLES, (64, 64)))) for s in (specimen, moved)]
+    difference = found[1].shifts_px - found[0].shifts_px
+    theta = np.deg2rad(ANGLES)
+    assert np.allclose(difference[:, 0], -3.0, atol=0.02)
+    assert np.allclose(difference[:, 1], -(2.0 * np.cos(theta) + 1.5 * np.sin(theta)), atol=0.02)
+    assert np.abs(alignment.remove_gauge(difference, ANGLES)).max() < 0.02
+
+
+def test_gauge_leaves_missing_tilts_missing_and_refuses_short_series():
+    shifts = np.zeros((15, 2))
+    shifts[3] = np.nan
+    left = alignment.remove_gauge(shifts, ANGLES)
+    assert np.isnan(left[3]).all()
+    assert np.isfinite(np.delete(left, 3, axis=0)).all()
+    with pytest.raises(ValueError, match="four tilts or more, got 3"):
+        alignment.remove_gauge(np.zeros((3, 2)), [-10, 0, 10])
+    with pytest.raises(ValueError, match=r"expected shape \(15, 2\)"):
+        alignment.remove_gauge(np.zeros((14, 2)), ANGLES)
