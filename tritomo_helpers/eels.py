@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._validation import check_increasing, check_positive, check_shape, fail
+from .spectroscopy import continuum
 
-__all__ = ["calibrate_axis", "find_peak", "peak_area", "relative_thickness"]
+__all__ = ["calibrate_axis", "continuum", "find_peak", "peak_area", "relative_thickness"]
 
 
 def find_peak(counts: ArrayLike, energy_ev: ArrayLike, *, window_ev: tuple[float, float]) -> NDArray[np.float64]:

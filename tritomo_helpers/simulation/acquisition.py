@@ -85,6 +85,7 @@ class _Store:
     def __init__(self, n: int, folder: Path | None, prefix: str) -> None:
         self.n, self.folder, self.prefix = n, folder, prefix
         self.arrays: dict[str, NDArray[Any]] = {}
+        self.paths: dict[str, Path] = {}
 
     def put(self, index: int, found: Arrays) -> None:
         for name, value in found.items():
@@ -93,13 +94,12 @@ class _Store:
                 if self.folder is None or value.ndim < 3:
                     self.arrays[name] = np.empty(shape, dtype=value.dtype)
                 else:
-                    path = self.folder / f"{self.prefix}{name}.npy"
+                    path = self.paths[name] = self.folder / f"{self.prefix}{name}.npy"
                     self.arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=value.dtype, shape=shape)
             self.arrays[name][index] = value
-            if isinstance(self.arrays[name], np.memmap):
+            if name in self.paths:
                 # Mapping the file anew lets go of the pages just written, or they would add up to the whole signal.
-                path = str(self.arrays[name].filename)
-                self.arrays[name] = np.load(path, mmap_mode="r+")
+                self.arrays[name] = np.load(self.paths[name], mmap_mode="r+")
 
 
 def acquire(

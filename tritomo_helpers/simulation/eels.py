@@ -6,7 +6,9 @@ A core-loss spectrum is the pixel's single-scattering spectrum, convolved with t
           \sum_s n_s \hat\sigma_s(f)
 
 with the zero-loss peak Z and the single low-loss event P (both of unit area), the drift δ, and atoms per area times
-cross-section of every species s. The low-loss spectrum is the same without the sum. Each is one inverse FFT a pixel.
+cross-section of every species s. Losses up to 250 eV belong to P, larger ones to σ, so that none counts twice;
+electrons with two losses beyond 250 eV are left out. The low-loss spectrum is the same without the sum. Each is one
+inverse FFT a pixel.
 """
 
 from collections.abc import Mapping
@@ -23,13 +25,15 @@ from ..constants import (
     BARN_NM2,
     CARBON_FILM_DENSITY_G_PER_CM3,
     NCM111_DENSITY_G_PER_CM3,
+    NCM111_FORMULA,
+    NCM111_FORMULA_UNITS_PER_NM3,
     SPECIES_ELEMENT,
 )
 from ..phantoms import Phantom
 from ..spectroscopy import continuum, outer_shell_background, references
 from .rays import Exposure
 from .settings import Acquisition
-from .spectrometers import Eels, count_in_blocks
+from .spectrometers import LOWEST_CORE_LOSS_EV, Eels, count_in_blocks
 
 Floats = NDArray[np.float64]
 # Pixels over which the drift of the energy axis wanders.
@@ -96,17 +100,19 @@ def _reference_set(eels: Eels, element: str) -> references.ReferenceSet:
     return references.load(element)
 
 
-def single_event(energy_ev: Floats, eels: Eels) -> Floats:
-    r"""Distribution P of one low-loss event: a damped plasmon with the tail of the metal M edges, of unit sum.
+def single_event(energy_ev: Floats, acquisition: Acquisition) -> Floats:
+    r"""Distribution P of one low-loss event, of unit sum: a damped plasmon, and the outer shells beyond it.
 
-    .. math:: P(E) \propto \frac{E\, \Gamma E_p^2}{(E^2 - E_p^2)^2 + (E \Gamma)^2} + \text{tail} \propto E^{-3}
+    .. math:: P(E) \propto \frac{E\, \Gamma E_p^2}{(E^2 - E_p^2)^2 + (E \Gamma)^2}
+              \quad (E \ll 80\;\mathrm{eV}), \qquad
+              P(E) = \lambda\, n \frac{d\sigma_\mathrm{outer}}{dE} \quad (E \gg 80\;\mathrm{eV})
 
     Parameters
     ----------
     energy_ev : ndarray, shape (energy,)
-        Losses, eV; zero at and below 0 and above 300 eV.
-    eels : Eels
-        Plasmon energy and width.
+        Evenly spaced losses, eV; P is zero at and below 0 and above 250 eV, where core losses take over.
+    acquisition : Acquisition
+        Microscope, plasmon and mean free path.
 
     Returns
     -------
@@ -115,25 +121,39 @@ def single_event(energy_ev: Floats, eels: Eels) -> Floats:
 
     Notes
     -----
-    The Drude function is the energy-loss function of free electrons; the M edges begin at 49, 60 and 68 eV. Surface
-    plasmons and the band gap are not simulated.
+    The Drude function is the energy-loss function of free electrons. The far part is the same cross-section that
+    lies under the core edges, in NCM111, so that low loss and core loss join. Surface plasmons, the band gap and the
+    shape of the M edges at 49 to 68 eV are not simulated.
 
     Examples
     --------
     >>> axis = np.arange(0.0, 300.0, 0.5)
-    >>> float(axis[np.argmax(single_event(axis, Eels()))])
+    >>> float(axis[np.argmax(single_event(axis, Acquisition()))])
     22.0
     """
-    positive = (energy_ev > 0) & (energy_ev < 300)
-    e = np.where(positive, energy_ev, 1.0)
-    plasmon, width = eels.plasmon_ev, eels.plasmon_width_ev
-    drude = e * width * plasmon**2 / ((e**2 - plasmon**2) ** 2 + (e * width) ** 2)
-    edges = sum(np.where(e > onset, (onset / e) ** 3, 0.0) for onset in (49.0, 60.0, 68.0))
-    # Each M edge is a few percent of the plasmon's height in the loss spectra of such oxides (ours: 4 %).
-    shape = (
-        np.where(positive, drude + 0.04 * edges * drude[positive].max(), 0.0) if positive.any() else np.zeros(e.size)
+    eels = acquisition.eels
+    step = (energy_ev[-1] - energy_ev[0]) / (energy_ev.size - 1)
+    low = (energy_ev > 0) & (energy_ev <= LOWEST_CORE_LOSS_EV)
+    e = energy_ev[low]
+    outer = sum(
+        n
+        * outer_shell_background(
+            element,
+            e,
+            beam_energy_kev=acquisition.beam_energy_kev,
+            collection_angle_mrad=acquisition.collection_angle_mrad,
+        )
+        for element, n in NCM111_FORMULA.items()
     )
-    return np.asarray(shape / shape.sum())
+    outer = outer * (eels.mean_free_path_nm * NCM111_FORMULA_UNITS_PER_NM3 * BARN_NM2 * step)
+    # From plasmon to outer shells between 60 and 100 eV.
+    far = np.clip((e - 60) / 40, 0, 1)
+    drude = e * eels.plasmon_width_ev * eels.plasmon_ev**2
+    drude /= (e**2 - eels.plasmon_ev**2) ** 2 + (e * eels.plasmon_width_ev) ** 2
+    near = (1 - far) * drude
+    result = np.zeros(energy_ev.shape)
+    result[low] = far * outer + near * (1 - (far * outer).sum()) / near.sum()
+    return result
 
 
 def mass_thickness(maps: Mapping[str, Floats], acquisition: Acquisition, *, angle_deg: float) -> Floats:
@@ -223,7 +243,7 @@ class _Transfer:
         self.zero_offset_ev = zero * eels.dispersion_ev + eels.low_loss_start_ev
         self.zero = zero
         self.low_window = slice(0, eels.n_channels)
-        self.event = np.fft.rfft(single_event(energy - eels.built_from_ev, eels)) - 1
+        self.event = np.fft.rfft(single_event(energy - eels.built_from_ev, acquisition)) - 1
         gauss = np.exp(-((np.pi * eels.zero_loss_fwhm_ev * self.frequency) ** 2) / (4 * np.log(2)))
         lorentz = np.exp(-np.pi * 1.5 * self.frequency)
         self.zero_loss = (1 - eels.zero_loss_tail) * gauss + eels.zero_loss_tail * lorentz

@@ -16,9 +16,9 @@ from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet
 BLOCK = 256
 """Pixels simulated at once: their spectra in single precision are 4 MB, and fit the processor's cache."""
 
-# Core-loss spectra are built from here below the axis, so that plural scattering finds what it carries upward.
-_BUILT_BELOW_EV = 250.0
-_LOWEST_MODELED_EV = 330.0
+LOWEST_CORE_LOSS_EV = 250.0
+"""Losses up to here are low-loss events, larger ones core losses. Core-loss spectra are built from here on, far below
+their axis, because plural scattering carries counts upward."""
 
 
 @dataclass(frozen=True)
@@ -219,13 +219,13 @@ class Eels:
                 got=f"{start:g} to {stop:g} eV",
                 remedy="start earlier (core_loss_start_ev=600) or take more or wider channels",
             )
-        if start < _LOWEST_MODELED_EV + 100:
+        if start < LOWEST_CORE_LOSS_EV + 150:
             raise fail(
                 "core_loss_start_ev",
-                expected=f"at least {_LOWEST_MODELED_EV + 100:g} eV: the model begins at {_LOWEST_MODELED_EV:g} eV, "
-                "and plural scattering needs 100 eV of them below the axis",
+                expected=f"at least {LOWEST_CORE_LOSS_EV + 150:g} eV: core losses are built from 250 eV on, and plural "
+                "scattering needs 150 eV of them below the axis",
                 got=f"{start:g}",
-                remedy="start the core-loss axis later; the O K onset region itself is not simulated",
+                remedy="start the core-loss axis later, such as at 600",
             )
 
     @property
@@ -241,8 +241,7 @@ class Eels:
     @property
     def built_from_ev(self) -> float:
         """Where the simulated core-loss spectrum begins, eV: a whole number of channels below the axis."""
-        lowest = max(self.core_loss_start_ev - _BUILT_BELOW_EV, _LOWEST_MODELED_EV)
-        below = int(np.floor((self.core_loss_start_ev - lowest) / self.dispersion_ev))
+        below = int(np.floor((self.core_loss_start_ev - LOWEST_CORE_LOSS_EV) / self.dispersion_ev))
         return self.core_loss_start_ev - below * self.dispersion_ev
 
     @classmethod

@@ -282,7 +282,7 @@ def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> 
     Raises
     ------
     ValueError
-        If the resolution is better than charge statistics allow (about 122 eV).
+        If the resolution is better than charge statistics allow (about 121 eV).
 
     Examples
     --------

@@ -1,0 +1,70 @@
+import re
+
+import numpy as np
+import pytest
+import xraylib
+
+from tritomo_helpers import constants
+
+TRANSITIONS = {
+    "Ka": ("KL3", "KL2"),
+    "Kb": ("KM3", "KM2"),
+    "Ll": ("L3M1",),
+    "Ln": ("L2M1",),
+    "La": ("L3M5", "L3M4"),
+    "Lb1": ("L2M4",),
+    "Lb3,4": ("L1M3", "L1M2"),
+}
+
+
+@pytest.mark.parametrize("line", constants.XRAY_LINES, ids=lambda line: f"{line.element}-{line.name}")
+def test_lines_are_the_library_s(line):
+    number = constants.ATOMIC_NUMBER[line.element]
+    parts = [getattr(xraylib, f"{name}_LINE") for name in TRANSITIONS[line.name]]
+    rates = np.array([xraylib.RadRate(number, part) for part in parts])
+    energies = np.array([xraylib.LineEnergy(number, part) for part in parts])
+    assert line.radiative_rate == pytest.approx(rates.sum(), abs=1e-4)
+    assert line.energy_kev == pytest.approx(np.average(energies, weights=rates), abs=1.5e-4)
+    assert TRANSITIONS[line.name][0].startswith(line.shell)
+
+
+@pytest.mark.parametrize(("element", "shell"), list(constants.EDGE_ONSET_EV))
+def test_onsets_are_within_a_few_ev_of_binding_energies(element, shell):
+    binding = xraylib.EdgeEnergy(constants.ATOMIC_NUMBER[element], getattr(xraylib, f"{shell}_SHELL")) * 1e3
+    assert constants.EDGE_ONSET_EV[element, shell] == pytest.approx(binding, abs=0.6)
+
+
+def test_atoms_per_volume():
+    units = constants.NCM111_FORMULA_UNITS_PER_NM3
+    assert pytest.approx(96.46, abs=0.005) == constants.NCM111_MOLAR_MASS_G_PER_MOL
+    assert units == pytest.approx(29.78, abs=0.005)
+    assert units * constants.NCM111_FORMULA["Mn"] == pytest.approx(9.93, abs=0.005)
+    assert units * constants.NCM111_FORMULA["O"] == pytest.approx(59.6, abs=0.05)
+
+
+def test_holes_follow_from_electron_counts():
+    # A neutral 3d metal has Z - 18 electrons outside the argon core; the ion has lost its valence of them.
+    for species, holes in constants.D_HOLES.items():
+        element, valence = constants.SPECIES_ELEMENT[species], int(species[-1])
+        assert holes == 10 - (constants.ATOMIC_NUMBER[element] - 18 - valence)
+
+
+def test_colors_are_distinct_and_known_to_every_state():
+    assert set(constants.VALENCE_COLORS) == set(constants.D_HOLES)
+    for colors in (constants.ELEMENT_COLORS, constants.VALENCE_COLORS):
+        assert len(set(colors.values())) == len(colors)
+        assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in colors.values())
+
+
+def test_higher_valence_is_darker():
+    def brightness(color):
+        return sum(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+    shades = constants.VALENCE_COLORS
+    assert brightness(shades["Mn4"]) < brightness(shades["Mn3"]) < brightness(shades["Mn2"])
+    assert brightness(shades["Co3"]) < brightness(shades["Co2"])
+
+
+def test_tables_cannot_be_changed():
+    with pytest.raises(TypeError, match="item assignment"):
+        constants.EDGE_ONSET_EV["Mn", "L3"] = 0.0
