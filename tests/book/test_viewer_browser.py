@@ -1,7 +1,11 @@
 """The viewers driven as a reader does: what the page shows is compared with the arrays."""
 
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -437,3 +441,66 @@ def test_names_and_roles(show, volume):
     for word in ("x–y slice", "x–z slice", "y–z slice", "z position", "Color scale: Mn"):
         assert word in tree
     assert page.locator(".view[tabindex='0']").count() == 3
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """JupyterLab on a notebook of two cells, in a folder of its own; its address."""
+    pytest.importorskip("jupyterlab", reason="needs JupyterLab")
+    import nbformat
+
+    cells = [
+        "import numpy as np\nfrom tritomo_helpers import viewer\nfrom tritomo_helpers.containers import Tomogram",
+        "viewer.show_volume(Tomogram(np.arange(210.0).reshape(5, 6, 7), 2.0, 'ramp (%)'), alt='A ramp.')",
+        "viewer.sweep(lambda a: np.eye(5) + a * np.eye(5)[::-1], alt='A cross.', a=[0, 1, 2])",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "viewers.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--ServerApp.token=", f"--ServerApp.port={port}", "--ip=127.0.0.1"]
+    environment = {k: v for k, v in os.environ.items() if k != "TRITOMO_BOOK_BUILD"}
+    environment |= {"HOME": str(tmp_path), "PYTHONWARNINGS": "default"}
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={tmp_path}"]
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path)
+        try:
+            yield f"http://127.0.0.1:{port}/lab/tree/viewers.ipynb"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def test_in_jupyterlab_with_a_kernel(lab, browser):
+    context = browser.new_context(viewport={"width": 1400, "height": 1200})
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for _ in range(120):
+        try:
+            page.goto(lab)
+            break
+        except Exception:  # the server is not up yet
+            page.wait_for_timeout(500)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
+    page.get_by_text("| Idle").wait_for(timeout=90_000)  # the kernel listens
+    page.get_by_text("Run", exact=True).first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.wait_for_selector('.tritomo-viewer[data-state="ready"]', state="attached", timeout=90_000)
+    values = np.arange(210.0).reshape(5, 6, 7)
+    page.locator(".view").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("PageUp")
+    assert assert_shows(page, values) == (3, 3, 4)
+    # The sweep has a kernel behind it, so its frame is new when the slider has moved.
+    picture = page.locator(".widget-html img")
+    picture.wait_for(timeout=60_000)
+    before = picture.get_attribute("src")
+    page.locator(".widget-slider .noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("(old) => document.querySelector('.widget-html img').src !== old", arg=before)
+    assert "a: 2" in picture.get_attribute("alt")
+    assert errors == []
+    context.close()

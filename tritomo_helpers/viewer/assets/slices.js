@@ -9,7 +9,7 @@ async function mountSlices(body, config) {
     const rgb = parseInt(config.lut.slice(6 * i, 6 * i + 6), 16);
     return (255 << 24) | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16);
   });
-  const tail = [power(exponent), unit].filter(Boolean).join(" ").replace(/^(?=.)/, " ").replace(/^ (?=%$)/, " ");
+  const tail = [power(exponent), unit].filter(Boolean).join(" ").replace(/^(?=.)/, " ");
   const multiple = (v, i) => (v.codes[i] ? v.codes[i] - 1 + v.first : null);
   const number = (k) => (step < 0 ? k / 10 ** -step : k * 10 ** step);
   const shown = (k) => (k === null ? "not measured" : fixed(k / 10 ** digits, digits) + tail);
@@ -88,7 +88,7 @@ async function mountSlices(body, config) {
           context.putImageData(image, 0, 0);
         }
         const [x, y] = [at[across] + 0.5, at[down] + 0.5];
-        const [gx, gy] = [Math.max(1.5, w / 40), Math.max(1.5, h / 40)];
+        const [gx, gy] = [Math.max(0.8, w / 40), Math.max(0.8, h / 40)];
         const d = `M0 ${y}H${x - gx}M${x + gx} ${y}H${w}M${x} 0V${y - gy}M${x} ${y + gy}V${h}`;
         for (const line of lines) line.setAttribute("d", d);
         view.setAttribute("aria-valuenow", at[through]);
@@ -182,7 +182,7 @@ async function mountSlices(body, config) {
     function show(label, index) {
       const multiples = volumes.map((v) => multiple(v, offset(index)));
       where.textContent = label;
-      value.textContent = values(index).join(" · ");
+      value.replaceChildren(...values(index).flatMap((text, i) => [i ? " · " : "", make("span", {}, text)]));
       coordinates.textContent = config.order.map((i) => place(i, index[i])).join(", ");
       node.dataset.index = index.join(",");
       node.dataset.value = multiples.map((k) => (k === null ? "nan" : +number(k).toPrecision(12))).join(",");
