@@ -5,7 +5,7 @@ At depth d (nm) below the surface, with random waves g (mean 0, variance 1) and 
 - rock-salt share of atoms, f = f0 (1 + 0.15 exp(-d/decay) g), and oxygen 66.67 - 16.67 f at%;
 - a metal's share of the metals, x = x0 + A exp(-d/decay) g, the three adding up to 1; in a cluster
   x -> x + b (peak - x);
-- Mn4+ and Co3+, p = m - rise (exp(-d/decay) - mean) plus 0.3 p (1 - p) tanh(g), lowered inside clusters of the
+- Mn4+ and Co3+, p = m - rise (exp(-d/decay) - mean) plus 0.15 p (1 - p) tanh(g), lowered inside clusters of the
   element;
 - Mn3+ keeps a fixed share of the Mn that is not 4+;
 - Li = 2 O - 4 Mn4+ - 3 Mn3+ - 2 Mn2+ - 3 Co3+ - 2 Co2+ - 2 Ni2+, so that every point is neutral.
@@ -35,7 +35,7 @@ VOLUME_ROCK_SALT = 0.4178**3 / 8
 METALS = ("Mn", "Co", "Ni")
 SPECIES = ("O", "Mn4", "Mn3", "Mn2", "Co3", "Co2", "Ni2", "Li")
 CHARGE = {"O": -2, "Mn4": 4, "Mn3": 3, "Mn2": 2, "Co3": 3, "Co2": 2, "Ni2": 2, "Li": 1}
-VALENCE_NOISE = 0.3
+VALENCE_NOISE = 0.15
 ROCK_SALT_NOISE = 0.15
 # Inside a cluster this share of the element's high-valence ions is reduced (ours; the paper expects lower valence
 # there).

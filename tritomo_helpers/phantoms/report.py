@@ -1,6 +1,6 @@
 """The truth of a phantom in the form in which experiments report theirs: means, rich fractions, depth profiles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,13 +25,13 @@ def _percent(phantom: Phantom) -> dict[str, Floats]:
     return {key: 100 * arrays[key][phantom.mask] for key in keys}
 
 
-def truth_table(phantoms: Sequence[Phantom]) -> "pd.DataFrame":
+def truth_table(phantoms: Iterable[Phantom]) -> "pd.DataFrame":
     """Recompute what the paper reports, from voxels alone.
 
     Parameters
     ----------
-    phantoms : sequence of Phantom
-        Particles; those of one stage are averaged, as the paper does.
+    phantoms : iterable of Phantom
+        Particles; those of one stage are averaged, as the paper does. A generator keeps one in memory at a time.
 
     Returns
     -------
@@ -54,8 +54,6 @@ def truth_table(phantoms: Sequence[Phantom]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    if not phantoms:
-        raise fail("phantoms", expected="at least one", got="none", remedy="give a list of particles")
     rows: dict[str, list[dict[str, float]]] = {}
     for phantom in phantoms:
         values = _percent(phantom)
@@ -72,6 +70,8 @@ def truth_table(phantoms: Sequence[Phantom]) -> "pd.DataFrame":
         metals = 1 - phantom.atomic_fractions["O"][phantom.mask]
         found["Li per metal atom"] = (phantom.lithium[phantom.mask] / metals).mean()
         rows.setdefault(phantom.stage, []).append({key: float(value) for key, value in found.items()})
+    if not rows:
+        raise fail("phantoms", expected="at least one", got="none", remedy="give a list of particles")
     return pd.DataFrame({stage: pd.DataFrame(found).mean() for stage, found in rows.items()})
 
 
