@@ -1,7 +1,9 @@
 """The built pages without a browser: current, sound, with every claim in its range. `make book` comes first."""
 
+import os
 import re
 import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -77,3 +79,27 @@ def test_nothing_vendored_built_or_generated_is_committed():
         pytest.skip("not a git checkout")
     unwanted = re.compile(r"mathjax|require\.js|html-manager|axe\.min|^_build/|_generated/|_extra/", re.I)
     assert [name for name in listed.stdout.splitlines() if unwanted.search(name)] == []
+
+
+def run_small(*arguments):
+    """Run notebooks under the limits of a small cloud machine."""
+    command = [sys.executable, "tools/run_notebooks.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_stem)
+def test_notebook_runs_in_two_gigabytes_on_one_core(path):
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("needs Linux to limit memory and cores")
+    said = run_small("--memory", "2G", "--cores", "1", path)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_notebook_that_needs_more_memory_is_caught(tmp_path):
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("needs Linux to limit memory and cores")
+    greedy = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("block = bytearray(3 * 1024**3)")])
+    nbformat.write(greedy, tmp_path / "greedy.ipynb")
+    said = run_small("--memory", "2G", tmp_path / "greedy.ipynb")
+    assert said.returncode == 1
+    assert "MemoryError" in said.stderr

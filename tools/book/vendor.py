@@ -3,6 +3,7 @@
 Without npm, or without a network for it, the pages keep the links to the servers: they work, but not offline.
 """
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -36,14 +37,18 @@ def fetch(packages: dict[str, str], into: Path = VENDOR) -> str:
     npm = shutil.which("npm")
     if npm is None:
         return "npm is not installed"
+    if os.environ.get("TRITOMO_OFFLINE") == "1":
+        return "TRITOMO_OFFLINE=1 forbids npm to use the network"
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into) as folder:
         for package in missing:
-            said = subprocess.run(
-                [npm, "pack", package, "--silent"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-            )
+            command = [npm, "pack", package, "--silent", "--fetch-retries=1", "--fetch-timeout=60000"]
+            try:
+                said = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+            except subprocess.TimeoutExpired:
+                return f"npm took too long to pack {package}"
             if said.returncode:
-                return f"npm could not pack {package}: {said.stderr.strip()[-300:] or 'no message'}"
+                return f"npm could not pack {package}: {said.stderr.strip()[-300:] or 'no network?'}"
             archive = Path(folder) / said.stdout.strip().splitlines()[-1]
             with tarfile.open(archive) as tar:
                 tar.extractall(Path(folder) / "unpacked", filter="data")
