@@ -328,3 +328,17 @@ def test_inputs_stay_as_they_were(series, truth):
         )
     np.testing.assert_array_equal(series.images, before)
     np.testing.assert_array_equal(start, truth)
+
+
+def test_shell_correlation_sees_noise_and_missing_tilts(truth):
+    low, scale = noisy(series_of(truth), 10)
+    high, high_scale = noisy(series_of(truth), 5000)
+    options = {"method": "sirt", "n_iterations": 30, "split": "counts"}
+    rng = np.random.default_rng(1)
+    bad = tomography.shell_correlation(low, counts_per_unit=scale, rng=rng, **options)
+    good = tomography.shell_correlation(high, counts_per_unit=high_scale, rng=rng, **options)
+    tilts = tomography.shell_correlation(high, method="sirt", n_iterations=30)
+    assert np.mean(bad.correlation) < np.mean(good.correlation) - 0.2
+    assert np.mean(tilts.correlation) < np.mean(good.correlation) - 0.1
+    with pytest.raises(ValueError, match="rng: expected a Generator"):
+        tomography.shell_correlation(low, method="sirt", split="counts")

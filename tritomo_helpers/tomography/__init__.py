@@ -9,5 +9,15 @@ from .methods import (
     reconstruct,
     support_from_masks,
 )
+from .resolution import shell_correlation
 
-__all__ = ["METHODS", "OPTIONS", "Reconstruction", "held_out_error", "project", "reconstruct", "support_from_masks"]
+__all__ = [
+    "METHODS",
+    "OPTIONS",
+    "Reconstruction",
+    "held_out_error",
+    "project",
+    "reconstruct",
+    "shell_correlation",
+    "support_from_masks",
+]

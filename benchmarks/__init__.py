@@ -1,0 +1,1 @@
+"""Comparisons with other packages, run by hand; nothing here is asserted as a time."""
