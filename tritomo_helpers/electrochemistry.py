@@ -140,7 +140,7 @@ def theoretical_capacity_mah_per_g(formula: Mapping[str, float]) -> float:
     Raises
     ------
     ValueError
-        If there is no lithium, or an element is not in `tritomo_helpers.constants.ATOMIC_WEIGHT_G_PER_MOL`.
+        If there is no lithium, or the atomic weight of an element is not among the constants of the package.
 
     Examples
     --------

@@ -369,8 +369,8 @@ def _add_legend(ax: Axes, *, new: bool) -> None:
         ax.legend()
         return
     names = ax.get_legend_handles_labels()[1]
-    # Four short names or three longer ones fill the width.
-    ncols = 4 if len(names) > 3 and max(map(len, names)) <= 8 else min(3, len(names))
+    # As many as fill the width of a line.
+    ncols = max(1, min(len(names), 40 // (max(map(len, names)) + 4)))
     ax.figure.legend(loc="outside upper center", ncols=ncols, columnspacing=1.2)
 
 

@@ -1,0 +1,23 @@
+"""The three crystal structures of the story, and what an atomic-resolution ADF image of each looks like.
+
+Layered, spinel and rock salt share one close-packed frame of oxygen. They differ in which gaps the metals fill, and an
+ADF image, bright where heavy atoms stack into columns, shows that at a glance. The image model is incoherent: each
+column is a point that scatters in proportion to the sum of Z^gamma of its atoms, blurred by the probe. Channeling,
+tilt, strain and amorphous surfaces are left out, so that the pictures teach the structures and nothing else; they are
+no substitute for a multislice simulation when intensities are to be measured.
+"""
+
+from .imaging import adf_image, detect, electron_wavelength_nm, layer_profile, probe_transfer
+from .structures import Crystal, crystal, layer_spacing_nm, projected_atoms
+
+__all__ = [
+    "Crystal",
+    "adf_image",
+    "crystal",
+    "detect",
+    "electron_wavelength_nm",
+    "layer_profile",
+    "layer_spacing_nm",
+    "probe_transfer",
+    "projected_atoms",
+]
