@@ -4,6 +4,7 @@ import errno
 import functools
 import hashlib
 import json
+import mmap
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -152,6 +153,7 @@ def _build(dataset: Dataset, signals: set[str], place: Path, *, progress: bool) 
             series = getattr(acquired, role)
             if series is not None:
                 io.save(series, building / _file_name(role))
+                _release(series)
         io.save(acquired.repeats, building / _file_name("repeats"))
         io.save(acquired.truth, building / _file_name("truth"))
         del acquired, series  # lets go of the memory maps below raw
@@ -162,6 +164,13 @@ def _build(dataset: Dataset, signals: set[str], place: Path, *, progress: bool) 
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return target
+
+
+def _release(series: Any) -> None:
+    """Let the system take back the memory of spectra that lie in a file anyway."""
+    mapped = getattr(getattr(series, "counts", None), "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _simulate(dataset: Dataset, signals: Sequence[str], *, raw: Path, progress: bool) -> Any:
