@@ -1,7 +1,7 @@
 """Time, memory and disk that a simulated particle takes, and how they grow with tilts and pixels.
 
-Run with ``python benchmarks/simulation.py``; ``--quick`` leaves the full particle out. Every row is a process of its own,
-so that its peak memory is its own.
+Run with ``python benchmarks/simulation.py``; ``--quick`` leaves the full particle out. Every row is a process of its
+own, so that its peak memory is its own.
 """
 
 import argparse
