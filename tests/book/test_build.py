@@ -117,7 +117,12 @@ def test_missing_dataset_shows_a_box_and_fails_only_strictly(package, monkeypatc
     monkeypatch.setenv("TRITOMO_DATA_DIR", str(package / "empty"))
     monkeypatch.setenv("TRITOMO_OFFLINE", "1")
     path = write(
-        package / "a.ipynb", text("# A"), code(MISSING), code("print('after')"), text("It is {glue:text}`fano`.")
+        package / "a.ipynb",
+        text("# A"),
+        code(CLAIM.format(**GOOD)),
+        code(MISSING),
+        code("print('after')"),
+        text("It is {glue:text}`fano`, not {glue:text}`later`."),
     )
     run = execute.execute(path, cache=package / "kept")
     assert (run.error, run.unavailable) == ("", ["NMC_EELS_linescan_Jia"])
@@ -130,7 +135,7 @@ def test_missing_dataset_shows_a_box_and_fails_only_strictly(package, monkeypatc
     assert "tt-unavailable" in whole
     assert "Traceback" not in whole
     assert "Not measured" in staged.cells[0].source
-    assert "glue:text" not in whole
+    assert staged.cells[-1].source == "It is {glue:text}`fano`, not *(not computed here)*."
 
 
 def test_memory_of_a_chapter_is_measured(package):

@@ -20,7 +20,7 @@ TIME_LIMIT_S = 120
 MEMORY_LIMIT_MB = 1000
 FIGURE_MIMES = {"image/png", "image/svg+xml", "image/jpeg"}
 CLAIMS_PROMPT = "The numbers that follow, and the range that each must stay in"
-GLUE = re.compile(r"\{glue:[a-z]*\}`[^`]*`")
+GLUE = re.compile(r"\{glue:[a-z]*\}`([\w-]+)[^`]*`")
 
 
 def toc_files(toc: dict[str, Any]) -> list[str]:
@@ -103,8 +103,10 @@ def shows_figure(cell: Any) -> bool:
 
 def _only_claims(cell: Any) -> bool:
     """Return whether a cell does nothing but state claims; the page folds such cells."""
-    magic = any(line.startswith(("%", "!")) for line in cell.source.splitlines())
-    statements = ast.parse(cell.source).body if "teaching.claim" in cell.source and not magic else []
+    try:
+        statements = ast.parse(cell.source).body
+    except SyntaxError:  # a cell with a magic
+        return False
     return bool(statements) and all(ast.unparse(s).startswith("teaching.claim(") for s in statements)
 
 
@@ -116,13 +118,14 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
         head, newline, rest = title.source.partition("\n")
         title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
     products = sorted({name for name, _ in calls(notebook, "products.get")})
+    claimed = {record["name"] for record in records(notebook, "claim")}
     names: list[str] = []
     cells: list[Any] = []
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type != "code":
             if run.unavailable:
-                cell.source = GLUE.sub("*(not computed here)*", cell.source)
+                cell.source = GLUE.sub(lambda m: m[0] if m[1] in claimed else "*(not computed here)*", cell.source)
             continue
         fetched = [record["name"] for record in records(nbformat.v4.new_notebook(cells=[cell]), "data")]
         names += [name for name in fetched if name not in names]

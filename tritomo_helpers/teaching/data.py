@@ -49,7 +49,8 @@ def data(name: str, *, parts: Sequence[str] | None = None) -> dict[str, Path]:
     try:
         files = datasets.fetch(name, parts=parts, progress=not building())
     except (OSError, datasets.DatasetUnavailable) as error:
-        body = f"{html.escape(str(error))} The rest of this chapter is shown without its results."
+        message = html.escape(str(error)).replace("\n", "<br>")
+        body = f"{message}<br>The rest of this chapter is shown without its results."
         title = f"The dataset {name} is not here."
         publish(f"{title} {error}", box(title, body, "unavailable"), record={"unavailable": {"name": name}})
         raise ChapterStopped(f"Stopped here: the dataset {name} is not available.") from None
