@@ -443,6 +443,22 @@ def test_names_and_roles(show, volume):
     assert page.locator(".view[tabindex='0']").count() == 3
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_in_both_themes_of_the_book(show, volume, theme):
+    def luminance(color):
+        rgb = np.array([int(c) for c in re.findall(r"\d+", color)[:3]]) / 255
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    page = show(viewer.show_volume(volume, alt="Manganese."), color_scheme="light")
+    page.evaluate("t => document.documentElement.dataset.theme = t", theme)
+    behind = luminance(page.locator(".body").evaluate("b => getComputedStyle(b).backgroundColor"))
+    assert (behind < 0.05) == (theme == "dark")
+    for part in (".head b", ".head span", ".value", ".coordinates", ".ticks span", ".quantity", ".help"):
+        text = luminance(page.locator(part).first.evaluate("e => getComputedStyle(e).color"))
+        assert (max(text, behind) + 0.05) / (min(text, behind) + 0.05) > 4.5
+
+
 @pytest.fixture
 def lab(tmp_path):
     """JupyterLab on a notebook of two cells, in a folder of its own; its address."""

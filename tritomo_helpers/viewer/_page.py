@@ -19,14 +19,16 @@ _DOCUMENT = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ margin: 16px auto; padding: 0 12px; max-width: 860px; background: #fff; }}
-html.tritomo-dark body {{ background: #14181e; }}
+body {{ margin: 16px auto; padding: 0 12px; max-width: 860px; background: #fff; color: #1f2328; }}
+html.tritomo-dark body {{ background: #14181e; color: #e6e8eb; }}
+h1 {{ font: 500 15px/1.4 system-ui, sans-serif; margin: 0 2px 12px; }}
 </style>
 <script>
 if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.classList.add("tritomo-dark");
 </script>
 </head>
 <body><main>
+<h1>{title}</h1>
 {body}
 </main></body>
 </html>
@@ -120,16 +122,20 @@ def _lean(script: str) -> str:
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
-def png(figure: Any, *, dpi: int = 72) -> bytes:
-    """Return a figure as a PNG of at most 128 colors, which is small and hard to tell from the full one."""
+def png(figure: Any, *, dpi: int | None = None) -> bytes:
+    """Return a figure as a PNG of at most 128 colors, hard to tell from the full one; coarser if it would be large."""
     from PIL import Image
 
-    full = io.BytesIO()
-    figure.savefig(full, format="png", dpi=dpi, facecolor="white")
-    small = io.BytesIO()
-    with Image.open(full) as image:
-        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-    return small.getvalue()
+    small = b""
+    for choice in (110, 72) if dpi is None else (dpi,):
+        full, reduced = io.BytesIO(), io.BytesIO()
+        figure.savefig(full, format="png", dpi=choice, facecolor="white")
+        with Image.open(full) as image:
+            image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(reduced, format="png", optimize=True)
+        small = reduced.getvalue()
+        if len(small) <= 35_000:
+            break
+    return small
 
 
 def wrong_type(what: str, got: object, wanted: str, remedy: str) -> Exception:
