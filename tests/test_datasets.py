@@ -72,8 +72,8 @@ class Server:
         handler.end_headers()
         time.sleep(self.delay_s)
         rest = body[start:] if accident is None else body[start : start + accident]
+        self.sent += len(rest)  # before writing: the client may be done before this thread goes on
         handler.wfile.write(rest)
-        self.sent += len(rest)
 
     def close(self):
         self._http.shutdown()
@@ -192,6 +192,16 @@ def test_a_wrong_checksum_is_said_and_nothing_is_kept(server, world, tmp_path):
     with pytest.raises(datasets.DatasetUnavailable, match="checksum does not match, so the file was not kept"):
         datasets.fetch("toy")
     assert cached(tmp_path) == []
+
+
+def test_a_short_file_is_not_kept_and_the_next_source_is_tried(server, world, tmp_path):
+    server.files |= {"/notice": b"<html>moved</html>", "/f": BYTES}
+    world(data=(NAME, f"{server.url}/notice", BYTES))
+    with pytest.raises(datasets.DatasetUnavailable, match="18 bytes instead of 300000, so the file was not kept"):
+        datasets.fetch("toy")
+    assert cached(tmp_path) == []
+    world(data=(NAME, [f"{server.url}/notice", f"{server.url}/f"], BYTES))
+    assert datasets.fetch("toy")["data"].read_bytes() == BYTES
 
 
 def test_a_file_that_is_too_long_is_not_kept(server, world, tmp_path):

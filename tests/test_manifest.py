@@ -1,7 +1,9 @@
 """The manifest: complete, agreeing with its schema, found in a checkout and in a wheel; bad entries are refused."""
 
 import copy
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -220,3 +222,21 @@ def test_the_page_names_every_dataset_with_its_source_license_citation_and_check
             for file in entry.files:
                 assert file.file in section
                 assert file.checksum[7:19] in section
+
+
+def used_datasets():
+    """Yield (title of the chapter, dataset) for every teaching.data(...) and datasets.fetch(...) in the notebooks."""
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+        title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        for name in re.findall(r"(?:teaching\.data|datasets\.fetch)\(\s*[\"']([^\"']+)[\"']", code):
+            yield title, name
+
+
+def test_every_chapter_that_uses_a_dataset_is_named_in_its_entry():
+    used = set(used_datasets())
+    assert ("One scan, three signals", "NMC_EELS_linescan_Jia") in used
+    unnamed = [(title, name) for title, name in used if title not in datasets.dataset(name).chapters]
+    assert not unnamed

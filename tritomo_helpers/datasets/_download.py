@@ -211,6 +211,10 @@ class _Downloader:
                     out.write(block)
                     bar.update(len(block))
         if size is not None and part.stat().st_size < size:
+            if "Content-Length" in response.headers:  # all that the server meant to send: another file, or a notice
+                found = part.stat().st_size
+                part.unlink()
+                raise _NotThere(f"{found} bytes instead of {size}, so the file was not kept")
             raise requests.ConnectionError(f"broke off after {part.stat().st_size} of {size} bytes")
 
 
