@@ -354,6 +354,8 @@ def test_bad_options_are_refused(volume, series):
         viewer.show_surface(Tomogram(np.full((3, 3, 3), np.nan), 1.0), alt="Shown.")
     with pytest.raises(ValueError, match="color: expected a matplotlib color"):
         viewer.show_surface(volume, color="manganese", alt="Shown.")
+    with pytest.raises(ValueError, match=r"level: expected labels among \['Mn'\], got \['Co'\]"):
+        viewer.show_surface({"Mn": volume}, level={"Co": 30}, alt="Shown.")
     with pytest.raises(ValueError, match="opacity: expected above 0"):
         viewer.show_surface(volume, opacity=0, alt="Shown.")
 

@@ -489,6 +489,7 @@ def lab(tmp_path):
             server.wait(30)
 
 
+@pytest.mark.acceptance
 def test_in_jupyterlab_with_a_kernel(lab, browser):
     context = browser.new_context(viewport={"width": 1400, "height": 1200})
     page = context.new_page()

@@ -86,6 +86,12 @@ def show_surface(
         raise fail("tomogram", expected="at least one", got="an empty mapping", remedy="give {label: Tomogram}")
     for name, part in parts.items():
         check_tomogram(part, name or "tomogram")
+    for what, option in (("level", level), ("color", color), ("opacity", opacity)):
+        unknown = sorted(set(option) - set(parts)) if isinstance(option, Mapping) else []
+        if unknown:
+            raise fail(
+                what, expected=f"labels among {list(parts)}", got=unknown, remedy="use the labels of the tomograms"
+            )
     sizes = {p.voxel_size_nm for p in parts.values()}
     if len(sizes) > 1:
         raise fail("tomogram", expected="one voxel size", got=sorted(sizes), remedy="sample all on one grid")
