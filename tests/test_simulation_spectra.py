@@ -511,3 +511,46 @@ class TestFailsAtOnce:
         acquisition = Acquisition.ideal(scan_shape=(1, 1), eds=Eds(horizon_deg=80.0))
         with pytest.raises(ValueError, match=r"none at 0 degrees\. To fix: lower horizon_deg"):
             record(eds, 150, acquisition)
+
+
+@pytest.mark.acceptance
+def test_the_pristine_null_shows_a_negligible_rich_fraction():
+    """The default efficiency of the X-ray detectors, judged by what tomography makes of a homogeneous particle."""
+    from scipy.ndimage import binary_dilation, gaussian_filter
+
+    from tritomo_helpers import tomography
+    from tritomo_helpers.containers import TiltSeries
+
+    null = phantoms.particle("pristine-1", control="null")
+    settings = Acquisition.ideal(
+        signals=("eds",), counting_noise=True, repeats=False, film_thickness_nm=4.0, eds=Eds(n_channels=256)
+    )
+    got = acquire(null, settings, rng=rng(0))
+    energy = got.eds.energy_ev
+    used = (energy > 200) & (energy < 1300)
+    templates = []
+    for element in ("O", "Mn", "Co", "Ni", "C", "Cu"):
+        shape = sum(
+            xray.emission_cross_section(line) * xray.line_shape(energy, line.energy_kev)
+            for line in xray.lines([element])
+        )
+        templates.append(shape / shape.sum())
+    templates += [1 / np.maximum(energy, 100), 1e2 / np.maximum(energy, 100) ** 2]
+    model, counts = np.array(templates)[:, used], got.eds.counts[..., used].astype(float)
+    weights = 1 / counts.mean(axis=(0, 1, 2))
+    maps = counts @ np.linalg.solve((model * weights) @ model.T, model * weights).T[:, :4]
+    totals = maps.sum(axis=(1, 2))
+    maps /= (totals / totals.mean(axis=0)).mean(axis=1)[:, None, None, None]
+    series = [
+        TiltSeries(gaussian_filter(maps[..., i], (0, 1.2, 1.2)).clip(0), settings.tilt_angles_deg, 4.63)
+        for i in range(4)
+    ]
+    found = tomography.reconstruct(series, method="genfire", support=binary_dilation(null.mask))
+    volumes = np.stack([np.asarray(one.tomogram.values) for one in found])
+    inside = null.mask & (volumes.sum(axis=0) > 0)
+    volumes *= (np.array([6, 1, 1, 1]) / 9 / volumes[:, inside].sum(axis=1))[:, None, None, None]
+    metals = 100 * volumes[1:, inside] / volumes[:, inside].sum(axis=0)
+    assert np.all(metals.std(axis=1) < 1.75)
+    assert np.all((metals > 16.7).mean(axis=1) < 0.004)
+    deep = null.depth_nm[inside] > 5
+    assert np.all((metals[:, deep] > 16.7).mean(axis=1) < 0.001)
