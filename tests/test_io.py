@@ -434,6 +434,27 @@ def test_a_signal_has_the_axes_of_the_container():
         io.to_hyperspy(np.zeros(3))
 
 
+@pytest.mark.parametrize("signal", ["EDS", "EELS low-loss"])
+def test_spectra_go_to_hyperspy_and_back(signal):
+    counts = np.arange(3 * 2 * 4 * 8).reshape(3, 2, 4, 8)
+    series = SpectrumTiltSeries(counts, [-10, 0, 25], 100.0 + 10 * np.arange(8), 4.63, signal)
+    back = io.from_hyperspy(io.to_hyperspy(series))
+    assert np.array_equal(back.counts, counts)
+    assert back.energy_ev == pytest.approx(series.energy_ev)
+    assert back.tilt_angles_deg.tolist() == [-10, 0, 25]
+    assert (back.pixel_size_nm, back.label) == (pytest.approx(4.63), signal)
+
+
+def test_images_go_to_hyperspy_and_back():
+    signal = io.to_hyperspy(TiltSeries(chiral_stack(), ANGLES, 4.63, "ADF"))
+    back = io.from_hyperspy(signal, label="HAADF")
+    assert np.array_equal(back.images, chiral_stack())
+    assert (back.tilt_angles_deg.tolist(), back.label) == (ANGLES, "HAADF")
+    signal.axes_manager["x"].units = signal.axes_manager["y"].units = "furlong"
+    with pytest.raises(ValueError, match="pass pixel_size_nm"):
+        io.from_hyperspy(signal)
+
+
 def test_hyperspy_opens_what_was_saved(tmp_path):
     import hyperspy.api as hs
 

@@ -33,7 +33,7 @@ def data_dir() -> Path:
     import pooch
 
     chosen = os.environ.get("TRITOMO_DATA_DIR", "").strip()
-    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("tritomo"))
+    return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("tritomo"))
 
 
 def offline() -> bool:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_option, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
-from ._formats import LAZY_ABOVE_BYTES, Axis, Stored, check_file, read
+from ._arrange import check_alike, choose_image, choose_spectrum, image_stack, pixel_size, spectral_cube
+from ._formats import LAZY_ABOVE_BYTES, Axis, Stored, check_file, make_axis, read
 from ._tilt import angles_in_names, resolve_angles
 from ._vti import read_vti
 
@@ -76,8 +77,8 @@ def load_tilt_series(
     check_option(tilt_axis, "tilt_axis", ("y", "x"))
     if isinstance(path, str | Path):
         one = check_file(path)
-        stored = _choose_image(read(one, lazy=False), one, title)
-        images, space = _images(stored)
+        stored = choose_image(read(one, lazy=False), one, title)
+        images, space = image_stack(stored)
         angles = resolve_angles(tilt_angles_deg, one, stored, n=images.shape[0])
         images = np.asarray(images)
     else:
@@ -89,7 +90,7 @@ def load_tilt_series(
     return TiltSeries(
         images if _increasing(order) else images[order],
         angles[order],
-        _pixel_size(space, pixel_size_nm),
+        pixel_size(space, pixel_size_nm),
         (stored.title or "ADF") if label is None else label,
     )
 
@@ -187,13 +188,13 @@ def load_spectra(
     paths = [check_file(item) for item in ([path] if isinstance(path, str | Path) else path)]
     if not paths:
         raise fail("path", expected="at least one file", got="an empty list", remedy="pass the paths of the files")
-    stored = [_choose_spectrum(read(one, lazy=lazy), one, signal) for one in paths]
-    counts, energy_ev, space = _cube(stored[0], paths[0])
+    stored = [choose_spectrum(read(one, lazy=lazy), one, signal) for one in paths]
+    counts, energy_ev, space = spectral_cube(stored[0], paths[0])
     if len(paths) == 1:
         angles = resolve_angles(tilt_angles_deg, paths[0], stored[0], n=counts.shape[0])
     else:
-        cubes = [_cube(one, where) for one, where in zip(stored, paths, strict=True)]
-        _check_alike(paths, [(cube.shape, energy) for cube, energy, _ in cubes])
+        cubes = [spectral_cube(one, where) for one, where in zip(stored, paths, strict=True)]
+        check_alike(paths, [(cube.shape, energy) for cube, energy, _ in cubes])
         counts = _concatenate([cube for cube, _, _ in cubes])
         angles = _angles_of_files(paths, tilt_angles_deg)
     if tilt_axis == "x":
@@ -205,7 +206,7 @@ def load_spectra(
         lazy = counts.nbytes > LAZY_ABOVE_BYTES
     if not lazy:
         counts = np.asarray(counts)
-    return SpectrumTiltSeries(counts, angles[order], energy_ev, _pixel_size(space, pixel_size_nm), signal)
+    return SpectrumTiltSeries(counts, angles[order], energy_ev, pixel_size(space, pixel_size_nm), signal)
 
 
 def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_nm: float | None = None) -> Tomogram:
@@ -244,13 +245,72 @@ def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_n
         values, steps, title = read_vti(one)
         space = [Axis("", "nm", np.array([0.0, step]), "space", step) for step in steps]
     else:
-        stored = _choose_image(read(one, lazy=False), one, None)
+        stored = choose_image(read(one, lazy=False), one, None)
         if stored.data.ndim != 3:
             raise fail(
                 f"file {one.name}", expected="a volume (z, y, x)", got=f"shape {stored.data.shape}", remedy="load_image"
             )
         values, space, title = np.asarray(stored.data), list(stored.axes), stored.title
-    return Tomogram(values, _pixel_size(space, voxel_size_nm), title if quantity is None else quantity)
+    return Tomogram(values, pixel_size(space, voxel_size_nm), title if quantity is None else quantity)
+
+
+def from_hyperspy(
+    signal: Any,
+    *,
+    tilt_angles_deg: ArrayLike | None = None,
+    pixel_size_nm: float | None = None,
+    label: str | None = None,
+) -> TiltSeries | SpectrumTiltSeries:
+    """Turn a HyperSpy signal into the container of its kind.
+
+    Parameters
+    ----------
+    signal : hyperspy signal
+        With an energy axis (units eV or keV) it becomes a SpectrumTiltSeries, otherwise a TiltSeries. Lazy spectra
+        stay lazy.
+    tilt_angles_deg : array_like, shape (tilt,), optional
+        Angles of the first axis; by default those of an axis in degrees, or 0 for a single image, cube or line.
+    pixel_size_nm : float, optional
+        Overrides the calibration.
+    label : str, optional
+        By default the title of the signal.
+
+    Returns
+    -------
+    TiltSeries or SpectrumTiltSeries
+        Sorted by angle.
+
+    Raises
+    ------
+    ValueError
+        If angles or pixel size are missing or do not fit.
+
+    Examples
+    --------
+    >>> from tritomo_helpers.io import to_hyperspy
+    >>> signal = to_hyperspy(TiltSeries(np.ones((2, 4, 5)), [0, 10], 4.63, "ADF"))
+    >>> from_hyperspy(signal).tilt_angles_deg
+    array([ 0., 10.])
+    """
+    axes = []
+    for axis in signal.axes_manager._axes:
+        uniform = {"scale": axis.scale, "offset": axis.offset} if hasattr(axis, "scale") else {"axis": axis.axis}
+        axes.append(make_axis({"name": axis.name, "units": axis.units, "size": axis.size, **uniform}))
+    title = str(signal.metadata.General.title)
+    stored = Stored(signal.data, tuple(axes), title, str(signal.metadata.Signal.signal_type), {})
+    where = Path(title or "signal")
+    energy_ev = None
+    if stored.index("energy") is None:
+        values, space = image_stack(stored)
+    else:
+        values, energy_ev, space = spectral_cube(stored, where)
+    angles = resolve_angles(tilt_angles_deg, where, stored, n=values.shape[0])
+    order = np.argsort(angles, kind="stable")
+    values = values if _increasing(order) else values[order]
+    step, name = pixel_size(space, pixel_size_nm), title if label is None else label
+    if energy_ev is None:
+        return TiltSeries(np.asarray(values), angles[order], step, name)
+    return SpectrumTiltSeries(values, angles[order], energy_ev, step, name)
 
 
 _STACKS = (".mrc", ".rec", ".hspy", ".emd", ".tif", ".tiff")
@@ -274,25 +334,6 @@ def _angles_of_files(paths: Sequence[Path], given: ArrayLike | None) -> NDArray[
     return angles
 
 
-def _check_alike(paths: Sequence[Path], found: Sequence[tuple[tuple[int, ...], NDArray[np.float64]]]) -> None:
-    shape, energy = found[0]
-    for path, (other_shape, other_energy) in zip(paths, found, strict=True):
-        if other_shape[1:] != shape[1:]:
-            raise fail(
-                f"file {path.name}",
-                expected=f"shape {shape[1:]} as in {paths[0].name}",
-                got=str(other_shape[1:]),
-                remedy="leave it out, or crop and bin the files alike first",
-            )
-        if not np.allclose(other_energy, energy, rtol=0, atol=1e-3 * (energy[-1] - energy[0]) / energy.size):
-            raise fail(
-                f"file {path.name}",
-                expected=f"the energy axis of {paths[0].name} ({energy[0]:g} to {energy[-1]:g} eV)",
-                got=f"{other_energy[0]:g} to {other_energy[-1]:g} eV",
-                remedy="calibrate and resample the files to one energy axis first",
-            )
-
-
 def _concatenate(cubes: list[Any]) -> Any:
     import dask.array as da
 
@@ -304,113 +345,8 @@ def _one_file_per_tilt(
 ) -> tuple[Stored, Any, list[Axis], NDArray[np.float64]]:
     if not paths:
         raise fail("path", expected="at least one file", got="an empty list", remedy="pass the paths of the files")
-    stored = [_choose_image(read(one, lazy=False), one, title) for one in paths]
-    stacks = [_images(one) for one in stored]
-    _check_alike(paths, [(stack.shape, np.zeros(1)) for stack, _ in stacks])
+    stored = [choose_image(read(one, lazy=False), one, title) for one in paths]
+    stacks = [image_stack(one) for one in stored]
+    check_alike(paths, [(stack.shape, np.zeros(1)) for stack, _ in stacks])
     images = np.concatenate([np.asarray(stack) for stack, _ in stacks])
     return stored[0], images, stacks[0][1], _angles_of_files(paths, given)
-
-
-def _choose_image(found: Sequence[Stored], path: Path, title: str | None) -> Stored:
-    images = [one for one in found if one.index("energy") is None and one.data.ndim in (2, 3)]
-    if title is not None:
-        chosen = [one for one in images if one.title == title]
-    else:
-        named = [one for one in images if one.title.upper() in ("HAADF", "ADF")]
-        chosen = images if len(images) == 1 else named
-    if len(chosen) != 1:
-        titles = ", ".join(repr(one.title) for one in images) or "no image"
-        wanted = "one image or stack" if title is None else f"one image called {title!r}"
-        raise fail(
-            f"file {path.name}", expected=wanted, got=titles, remedy="name one with title=, or pass another file"
-        )
-    return chosen[0]
-
-
-def _images(stored: Stored) -> tuple[Any, list[Axis]]:
-    """Return (tilt, y, x) and the two image axes."""
-    data, axes = stored.data, list(stored.axes)
-    tilt = stored.index("tilt")
-    if data.ndim == 2:
-        return data[np.newaxis], axes
-    position = 0 if tilt is None else tilt
-    del axes[position]
-    return np.moveaxis(data, position, 0), axes
-
-
-def _choose_spectrum(found: Sequence[Stored], path: Path, signal: str) -> Stored:
-    spectra = [one for one in found if one.index("energy") is not None]
-    if not spectra:
-        shapes = ", ".join(f"{one.title or 'an array'} {tuple(one.data.shape)}" for one in found)
-        raise fail(
-            f"file {path.name}",
-            expected="an array with an energy axis (units eV or keV)",
-            got=f"no energy axis in {shapes}",
-            remedy="use load_image for images, or calibrate the axis before you export",
-        )
-    kind = signal.split()[0]
-    chosen = [one for one in spectra if not one.signal_type or one.signal_type.startswith(kind)]
-    if len(chosen) > 1 and signal.endswith("-loss"):
-        chosen = [one for one in chosen if _has_zero(one) == signal.endswith("low-loss")]
-    if len(chosen) != 1:
-        have = ", ".join(f"{one.title!r} ({one.signal_type or 'no type'})" for one in spectra)
-        raise fail(
-            f"file {path.name}",
-            expected=f"one {signal} array",
-            got=have,
-            remedy="name another signal, or export the arrays to separate files",
-        )
-    return chosen[0]
-
-
-def _has_zero(stored: Stored) -> bool:
-    energy = stored.axes[stored.index("energy") or 0].values
-    return bool(energy[0] <= 0 <= energy[-1])
-
-
-def _cube(stored: Stored, path: Path) -> tuple[Any, NDArray[np.float64], list[Axis]]:
-    """Return (tilt, y, x, energy), the energies and the image axes."""
-    data, axes = stored.data, list(stored.axes)
-    energy = axes.pop(stored.index("energy") or 0)
-    data = np.moveaxis(data, stored.index("energy") or 0, -1)
-    tilt = next((i for i, axis in enumerate(axes) if axis.kind == "tilt"), 0 if len(axes) == 3 else None)
-    if tilt is not None:
-        data = np.moveaxis(data, tilt, 0)
-        del axes[tilt]
-    else:
-        data = data[np.newaxis]
-    if len(axes) > 2:
-        raise fail(
-            f"file {path.name}",
-            expected="at most tilt, y, x and energy axes",
-            got=f"shape {tuple(stored.data.shape)}",
-            remedy="sum or split the other axes first",
-        )
-    # A line scan lacks y, a point both: they get length one.
-    shape = (data.shape[0], *(1,) * (2 - len(axes)), *data.shape[1:])
-    return data.reshape(shape), energy.values_ev, axes
-
-
-def _pixel_size(space: Sequence[Axis], given: float | None) -> float:
-    if given is not None:
-        return given
-    # The step of an axis with one point counts only when no axis has more; an unknown z does not matter.
-    extended = [axis for axis in space if axis.values.size > 1] or list(space)
-    steps = np.array([axis.step_nm for axis in extended])
-    steps = np.append(steps[:-2][np.isfinite(steps[:-2])], steps[-2:])
-    if steps.size == 0 or not np.all(np.isfinite(steps)):
-        units = ", ".join(f"{axis.name or 'axis'}: {axis.units or 'no units'}" for axis in space)
-        raise fail(
-            "pixel size",
-            expected="image axes in nm, µm, pm or Å",
-            got=units or "no image axes",
-            remedy="pass pixel_size_nm (voxel_size_nm for a volume)",
-        )
-    if np.ptp(steps) > 0.01 * steps.mean():
-        raise fail(
-            "pixel size",
-            expected="square pixels",
-            got=" x ".join(f"{step:g}" for step in steps) + " nm",
-            remedy="resample, or pass pixel_size_nm to choose one",
-        )
-    return float(steps[-1])
