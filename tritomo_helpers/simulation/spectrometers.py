@@ -55,8 +55,8 @@ class Eds:
     Notes
     -----
     Default efficiency 1.0 (ours). Measured on nulls of two pristine particles at the paper's dose: linear fit of all
-    lines, true alignment, tilt normalization, Gaussian of 1.2 pixels, GENFIRE (oversampling 2, 200 iterations), k-factors
-    from 6:1:1:1. Error of a metal's voxel, and share of voxels above 16.7 at% where there are none:
+    lines, true alignment, tilt normalization, Gaussian of 1.2 pixels, GENFIRE (oversampling 2, 200 iterations),
+    k-factors from 6:1:1:1. Error of a metal's voxel, and share of voxels above 16.7 at% where there are none:
 
     ========== ============== ===========================================
     efficiency error, at%     false rich voxels, %
