@@ -110,7 +110,8 @@ def place(
 
 
 def _apart(points_nm: Floats, center_nm: Floats) -> NDArray[np.bool_]:
-    return np.asarray(np.sum((points_nm - center_nm) ** 2, axis=1) > SEPARATION_NM**2)
+    offset = points_nm - center_nm
+    return np.asarray(np.einsum("ij,ij->i", offset, offset) > SEPARATION_NM**2)
 
 
 def solve_radius(volume: Callable[[float], float], target: float) -> float:

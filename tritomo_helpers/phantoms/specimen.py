@@ -121,9 +121,9 @@ def chunks(points_nm: Floats) -> Iterator[slice]:
 def _calibration_points(shape: Shape) -> tuple[Floats, Floats]:
     """Return points inside the shape on an even lattice that matches no voxel grid, and their depths."""
     axis = np.arange(-FIELD_OF_VIEW_NM / 2, FIELD_OF_VIEW_NM / 2, _CALIBRATION_SPACING_NM) + 0.618
-    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    normals, offsets = shape.half_spaces
-    grid = grid[(grid @ normals.T <= offsets).all(axis=1)]
+    low, high = shape.surface_nm.min(axis=0), shape.surface_nm.max(axis=0)
+    axes = [axis[(axis > low[i]) & (axis < high[i])] for i in range(3)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     depth = np.concatenate([shape.depth(grid[part]) for part in chunks(grid)])
     return grid[depth >= 0], depth[depth >= 0]
 
