@@ -252,8 +252,16 @@ def test_sweep_orders_frames_by_parameters_and_keeps_equal_ones_once():
 
     config = config_of(viewer.sweep(frame, alt="Shown.", a=[1, 2], b=[5, 6, 7]))
     assert seen == [(1, 5), (1, 6), (1, 7), (2, 5), (2, 6), (2, 7)]
-    assert len(config["pictures"]) == 1  # arrays are scaled to their own range
-    assert config["frames"] == [0] * 6
+    assert len(config["pictures"]) == 2  # b makes no difference
+    assert config["frames"] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("limits", "wanted"), [(None, (128, 255)), ((0, 4), (64, 128))])
+def test_sweep_of_arrays_shares_one_gray_scale(limits, wanted):
+    shown = viewer.sweep([np.eye(4), 2 * np.eye(4)], alt="Shown.", limits=limits, gain=[1, 2])
+    for address, level in zip(config_of(shown)["pictures"], wanted, strict=True):
+        with Image.open(io.BytesIO(_pack.base64.b64decode(address.partition(",")[2]))) as image:
+            assert image.convert("L").getextrema() == (0, level)
 
 
 def test_sweep_of_figures_closes_them_and_shows_them_at_half_their_pixels():

@@ -256,7 +256,7 @@ def test_several_on_one_page_do_not_disturb_each_other(open_page, volume, tmp_pa
     shown = [
         viewer.show_volume(volume, alt="First."),
         viewer.show_volume(other, alt="Second."),
-        viewer.sweep(lambda a: np.eye(9) * a, alt="Third.", a=[0, 1]),
+        viewer.sweep(lambda a: np.eye(9) * a, alt="Third.", a=[1, 2]),
         viewer.show_volume(volume, alt="First."),
     ]
     path = tmp_path / "page.html"

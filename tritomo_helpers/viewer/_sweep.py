@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import fail
+from ._color import choose_limits
 from ._page import Viewer, check_alt, png
 
 MAX_FRAMES = 200
@@ -25,10 +26,12 @@ class LiveSweep:
     ----------
     frame : callable
         Parameters in, figure or array out.
-    names, labels, values
-        Of the parameters.
+    labels, values : mapping
+        Of the parameters, by name.
     alt : str
         What it shows.
+    limits : (float, float), optional
+        As for :func:`sweep`.
 
     Attributes
     ----------
@@ -37,11 +40,16 @@ class LiveSweep:
     """
 
     def __init__(
-        self, frame: Callable[..., Any], labels: Mapping[str, str], values: Mapping[str, Sequence[Any]], alt: str
+        self,
+        frame: Callable[..., Any],
+        labels: Mapping[str, str],
+        values: Mapping[str, Sequence[Any]],
+        alt: str,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         import ipywidgets as widgets
 
-        self._frame, self._alt, self._values, self._labels = frame, alt, values, labels
+        self._frame, self._alt, self._values, self._labels, self._limits = frame, alt, values, labels, limits
         self.sliders = {
             name: widgets.SelectionSlider(
                 options=[(_text(v), v) for v in values[name]],
@@ -63,7 +71,7 @@ class LiveSweep:
         from html import escape
 
         now = {name: slider.value for name, slider in self.sliders.items()}
-        source, width, _ = _encode(self._frame(**now))
+        source, width, _ = _encode(_unpacked(self._frame(**now)), self._limits)
         words = ", ".join(f"{self._labels[n]}: {_text(v)}" for n, v in now.items())
         style = "max-width: 100%; height: auto"
         self.picture.value = (
@@ -75,7 +83,9 @@ class LiveSweep:
 
     def save(self, path: Any) -> Any:
         """Compute all frames and write them as a page, as :meth:`Viewer.save` does."""
-        return sweep(self._frame, alt=self._alt, labels=self._labels, live=False, **self._values).save(path)
+        return sweep(
+            self._frame, alt=self._alt, labels=self._labels, limits=self._limits, live=False, **self._values
+        ).save(path)
 
 
 def sweep(
@@ -83,6 +93,7 @@ def sweep(
     *,
     alt: str,
     labels: Mapping[str, str] | None = None,
+    limits: tuple[float, float] | None = None,
     live: bool | None = None,
     **parameters: Sequence[Any],
 ) -> Viewer | LiveSweep:
@@ -94,12 +105,15 @@ def sweep(
     Parameters
     ----------
     frames : callable or nested sequence
-        ``frames(**parameters)`` returns a matplotlib Figure or Axes, or an array: (y, x), shown in gray between its own
-        minimum and maximum, or (y, x, 3) of uint8. Or the frames themselves, nested in the order of the parameters.
+        ``frames(**parameters)`` returns a matplotlib Figure or Axes, or an array: (y, x), shown in gray, or (y, x, 3)
+        of uint8. Or the frames themselves, nested in the order of the parameters.
     alt : str
         What it shows, for readers who do not see it; the parameters are added.
     labels : mapping, optional
         What to call a parameter. Default: its name, with the unit that ends it in parentheses.
+    limits : (float, float), optional
+        Values of an array (y, x) that are black and white. Default: the range of all frames together, or of each frame
+        when they are computed live.
     live : bool, optional
         Whether a kernel computes the frames. Default: only for a callable, in a notebook opened by a Jupyter server
         (which sets ``JPY_SESSION_NAME``), and never while the book is built (``TRITOMO_BOOK_BUILD``), so that no page
@@ -139,8 +153,11 @@ def sweep(
     if live:
         if not callable(frames):
             raise fail("frames", expected="a function when live", got=type(frames).__name__, remedy="give live=False")
-        return LiveSweep(frames, names, values, alt)
-    encoded = [_encode(_frame(frames, values, index)) for index in itertools.product(*map(range, shape))]
+        return LiveSweep(frames, names, values, alt, limits)
+    made = [_unpacked(_frame(frames, values, index)) for index in itertools.product(*map(range, shape))]
+    images = [m for m in made if isinstance(m, np.ndarray) and m.ndim == 2]
+    limits = choose_limits(limits, images, "gray") if limits is not None or images else None
+    encoded = [_encode(m, limits) for m in made]
     sizes = sorted({(width, height) for _, width, height in encoded})
     if len(sizes) > 1:
         raise fail("frames", expected="one size", got=sizes, remedy="make all with one figsize")
@@ -185,15 +202,11 @@ def _frame(frames: Any, values: Mapping[str, Sequence[Any]], index: tuple[int, .
     return frames
 
 
-def _encode(frame: Any) -> tuple[str, int, int]:
-    """Return a frame as a data address and the size at which it is shown, twice as coarse as its pixels."""
-    from PIL import Image
-
+def _unpacked(frame: Any) -> bytes | NDArray[Any]:
+    """Return a figure drawn as a PNG, or the array."""
     figure = frame if hasattr(frame, "savefig") else getattr(frame, "figure", None)
     if figure is not None:
-        data = io.BytesIO(_figure_png(figure))
-        with Image.open(data) as image:
-            return _webp(image.convert("RGB"), 2)
+        return _figure_png(figure)
     pixels = np.asarray(frame)
     if pixels.dtype.kind not in "biuf" or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise fail(
@@ -203,18 +216,24 @@ def _encode(frame: Any) -> tuple[str, int, int]:
             remedy="return the figure, or the Axes that a plotting function returns",
             error=TypeError,
         )
-    if pixels.ndim == 2:
-        pixels = _gray(pixels.astype(np.float64))
+    return pixels.astype(np.float64) if pixels.ndim == 2 else pixels.astype(np.uint8)
+
+
+def _encode(made: bytes | NDArray[Any], limits: tuple[float, float] | None) -> tuple[str, int, int]:
+    """Return a frame as a data address and the size at which it is shown, twice as coarse as its pixels."""
+    from PIL import Image
+
+    if isinstance(made, bytes):
+        with Image.open(io.BytesIO(made)) as image:
+            return _webp(image.convert("RGB"), 2)
+    pixels = _gray(made, limits or choose_limits(None, [made], "gray")) if made.ndim == 2 else made
     times = max(1, round(640 / pixels.shape[1]))
-    return _webp(
-        Image.fromarray(pixels.astype(np.uint8)).resize((pixels.shape[1] * times, pixels.shape[0] * times), 0), 2
-    )
+    size = (pixels.shape[1] * times, pixels.shape[0] * times)
+    return _webp(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), 2)
 
 
-def _gray(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    level = np.rint(255 * (values - low) / ((high - low) or 1.0))
+def _gray(values: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    level = np.rint(255 * np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1))
     return np.repeat(np.where(np.isfinite(level), level, 217)[..., None], 3, axis=2).astype(np.uint8)
 
 
