@@ -33,7 +33,7 @@ def run(request, pages):
     """The kept result of a notebook, which must be the one of today's package, lock and manifest."""
     path = request.param
     kept = EXECUTED / path.name
-    assert kept.exists(), f"{path.name} has no complete result: a dataset was missing; run make book"
+    assert kept.exists(), f"{path.name} has no complete result of unchanged sources: run make book"
     notebook = nbformat.read(kept, as_version=4)
     meta = notebook.metadata["tritomo_run"]
     assert meta["key"] == execute.key_of(path), f"{path.name} changed since it was run: run make book"

@@ -24,6 +24,9 @@ MENDED = [
     # Labels that hide the visible words from who navigates by voice.
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
     (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    # Live code is not offered, and its settings, written twice, are an error.
+    (re.compile(r"<script>const THEBE_JS_URL.*?</script>\n?|<script [^>]*sphinx-thebe[^>]*></script>\n?"), ""),
+    (re.compile(r'<script type="text/x-thebe-config">.*?</script>\n?', re.S), ""),
     # A list whose children are no list items.
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
 ]
