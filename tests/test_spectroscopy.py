@@ -5,9 +5,9 @@ from scipy.integrate import quad
 
 from tritomo_helpers.constants import NCM111_FORMULA, XRAY_LINES
 from tritomo_helpers.spectroscopy import CONTINUUM_MODELS, continuum, outer_shell_background, references, xray
+from tritomo_helpers.spectroscopy.background import bethe_ridge_angle_mrad
 from tritomo_helpers.spectroscopy.continuum import (
     Edge,
-    bethe_ridge_angle_mrad,
     collected_share,
     hydrogenic,
     optical_strength,
@@ -327,3 +327,22 @@ def test_white_lines_scale_with_their_only_constant():
     assert references.white_line_cross_section("Mn", ev_per_hole=13.2) == pytest.approx(2 * base)
     # Per hole over the continuum 50 to 100 eV on: the published range for 3d metals is 0.1 to 0.2.
     assert 0.1 < base / 1440.6 < 0.2
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("state", ["Ni2", "Co3", "Mn4"])
+def test_the_shipped_spectra_are_what_the_script_computes(state):
+    import importlib.util
+    from pathlib import Path
+
+    pytest.importorskip("edrixs", reason="the reference script needs edrixs")
+    path = Path(__file__).parents[1] / "tools" / "make_reference_spectra.py"
+    spec = importlib.util.spec_from_file_location("make_reference_spectra", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    ion = script.IONS[state]
+    spectrum, total = script.crystal_field(ion)
+    computed = script.calibrate(ion, spectrum, total)
+    shipped = references.load(ion.element)
+    mine = shipped.spectra[shipped.states.index(state)]
+    assert np.linalg.norm(computed - mine) < 2e-3 * np.linalg.norm(mine)

@@ -1,8 +1,9 @@
 """Cross-sections, line shapes and reference spectra: what simulation and analysis share."""
 
 from . import references, xray
+from .background import outer_shell_background
 from .continuum import MODELS as CONTINUUM_MODELS
-from .continuum import continuum, outer_shell_background, parse_edge
+from .continuum import continuum, parse_edge
 from .references import SETS as REFERENCE_SETS
 from .references import ReferenceSet
 

@@ -1,0 +1,94 @@
+"""The smooth losses under the edges: outer-shell electrons far above their binding energy."""
+
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._validation import check_option
+from ..constants import BARN_NM2, BOHR_RADIUS_NM, ELECTRON_REST_ENERGY_KEV, RYDBERG_EV
+from .continuum import kinetic_mass_energy_ev, optical_strength
+
+Array = NDArray[np.float64]
+
+_BOHR_AREA_BARN: Final = 4 * np.pi * BOHR_RADIUS_NM**2 / BARN_NM2
+_OUTER_SHELLS: Final = MappingProxyType(
+    {
+        "Li": ("K",),
+        "C": ("L1", "L2"),
+        "O": ("L1", "L2", "L3"),
+        "F": ("L1", "L2", "L3"),
+        "Mn": ("M1", "M2", "M3", "M4", "M5"),
+        "Co": ("M1", "M2", "M3", "M4", "M5"),
+        "Ni": ("M1", "M2", "M3", "M4", "M5"),
+    },
+)
+_OUTER_ELECTRONS: Final = MappingProxyType({"Li": 3, "C": 4, "O": 6, "F": 7, "Mn": 15, "Co": 17, "Ni": 18})
+OUTER_ELEMENTS: Final = tuple(_OUTER_ELECTRONS)
+"""Elements for which :func:`outer_shell_background` is known."""
+
+
+def bethe_ridge_angle_mrad(energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0) -> Array:
+    """Angle at which a free electron at rest takes up the energy loss.
+
+    Examples
+    --------
+    >>> float(bethe_ridge_angle_mrad(640.0))
+    40.6
+    """
+    rest = ELECTRON_REST_ENERGY_KEV * 1e3
+    momentum2 = beam_energy_kev * 1e3 * (beam_energy_kev * 1e3 + 2 * rest)
+    return np.asarray(1e3 * np.sqrt(2 * rest * np.asarray(energy_ev, dtype=np.float64) / momentum2))
+
+
+def outer_shell_background(
+    element: str, energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0, collection_angle_mrad: float = 100.0
+) -> Array:
+    r"""Cross-section per eV and atom of the electrons outside the edges studied here, far above their binding energy.
+
+    Two parts: small angles excite them as photons would (dipole part, up to the Bethe ridge), large angles knock them
+    out as if they were free (the ridge itself):
+
+    .. math:: \frac{d\sigma}{dE} = 4\pi a_0^2 \frac{R^2}{T}
+              \left[\frac{1}{E}\frac{df}{dE}\ln\!\Big(1 + \frac{\theta_c^2}{\theta_E^2}\Big) + \frac{n}{E^2}\right]
+
+    Parameters
+    ----------
+    element : str
+        One of :data:`OUTER_ELEMENTS`.
+    energy_ev : array_like
+        Energy loss, eV.
+    beam_energy_kev, collection_angle_mrad : float
+        The microscope. A ridge outside the aperture is not counted.
+
+    Returns
+    -------
+    ndarray
+        barn/eV/atom.
+
+    Raises
+    ------
+    ValueError
+        If the element is not tabulated.
+
+    Notes
+    -----
+    The two parts overlap partly, so the sum is right to about 30 %. Inner shells (O K, metal L) are not in it.
+
+    Examples
+    --------
+    >>> outer_shell_background("O", [636.0]).round(1)
+    array([8.])
+    """
+    check_option(element, "element", OUTER_ELEMENTS)
+    energies = np.asarray(energy_ev, dtype=np.float64)
+    t_ev = kinetic_mass_energy_ev(beam_energy_kev)
+    gamma = 1 + beam_energy_kev / ELECTRON_REST_ENERGY_KEV
+    ridge_mrad = bethe_ridge_angle_mrad(energies, beam_energy_kev=beam_energy_kev)
+    cutoff = np.minimum(ridge_mrad, collection_angle_mrad)
+    characteristic_mrad = 1e3 * energies / (2 * gamma * t_ev)
+    dipole = optical_strength(element, _OUTER_SHELLS[element], energies) / energies
+    dipole *= np.log1p((cutoff / characteristic_mrad) ** 2)
+    ridge = np.where(ridge_mrad < collection_angle_mrad, _OUTER_ELECTRONS[element] / energies**2, 0.0)
+    return np.asarray(_BOHR_AREA_BARN * RYDBERG_EV**2 / t_ev * (dipole + ridge))
