@@ -42,7 +42,6 @@ def fit_variation(
     noise: str,
     n_iterations: int,
     n_passes: int = 2,
-    n_inner: int = 5,
     start: Fit | None = None,
 ) -> Iterator[Fit]:
     """Yield the fit after every iteration, `n_passes` x `n_iterations` of them.
@@ -56,6 +55,8 @@ def fit_variation(
     dual = np.zeros((3, *shape), np.float32) if start is None else start.dual
     statistical = _statistical_weights(slices, slices.data, smooth=True) if noise == "poisson" else None
     prior = _Variation(slices)
+    # the proximal step must spread over about sqrt(weight) cells; stopped earlier, its errors build up
+    n_inner = max(5, int(np.ceil(20 * slices.finer * np.sqrt(weight))))
     data: Cells = slices.data
     scale = float(np.abs(slices.adjoint(data)).max()) * slices.finer**2  # a part carries 1 / finer^2 of a voxel
     for number in range(n_passes):
@@ -74,6 +75,8 @@ def fit_variation(
                 residual *= statistical
             moved = ahead - np.float32(step) * slices.adjoint(residual)
             new, dual = prior.smooth(moved, reach, dual, n_inner)
+            if np.vdot(ahead - new, new - cells) > 0:  # the momentum points uphill: drop it
+                pace = 1.0
             next_pace = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
             ahead = new + np.float32((pace - 1) / next_pace) * (new - cells)
             cells, pace = new, next_pace
