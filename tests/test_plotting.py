@@ -187,3 +187,25 @@ def test_labels_stay_readable_on_a_telephone():
 def test_bad_input_says_what_to_do(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_the_picture_of_the_geometry_obeys_the_convention():
+    """Each ball's foot on the image axis lies at u = x cos t - z sin t, along u = (cos t, -sin t) in (x, z)."""
+    centers, angle = np.array([[0, 0, 110.0], [75, 0, 0]]), 30.0
+    axes = plotting.show_geometry([angle], centers_nm=centers, radii_nm=[17, 28])[0]
+    t = np.deg2rad(angle)
+    feet = np.array([line.get_xydata()[0] for line in axes.lines if line.get_marker() == "o"])
+    along_u = feet @ [np.cos(t), -np.sin(t)]
+    np.testing.assert_allclose(along_u, centers[:, 0] * np.cos(t) - centers[:, 2] * np.sin(t))
+    assert along_u[0] < 0 < along_u[1]
+    low, high = axes.get_ylim()
+    assert low > high  # z runs down, as the beam does
+
+
+def test_a_legend_of_our_own_stays_out_of_the_axes():
+    axes = plotting.show_curves({"a": ([0, 1], [0, 1]), "b": ([0, 1], [1, 0])}, x_label="x", y_label="y")
+    figure = axes.figure
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.y0 >= axes.get_window_extent().y1
+    assert axes.get_legend() is None
