@@ -255,13 +255,16 @@ class TestRays:
         for name, image in expected.items():
             assert relative_error(found[name], image) < 1e-3, name
 
-    def test_conserve_mass_over_tilt(self):
-        phantom = phantoms.particle("cycled-100-3", shape=16)
+    @pytest.mark.parametrize("name", ["pristine-3", "cycled-100-3", "cycled-200-2"])
+    def test_conserve_mass_over_tilt(self, name):
+        phantom = phantoms.particle(name, shape=16)
         axis = (np.arange(64) - 32) * 4.63
-        sums = [phantom.areal_densities(angle, axis, axis)["Co3"].sum() for angle in range(-70, 71, 20)]
-        assert np.ptp(sums) / np.mean(sums) < 1e-3
-        voxels = phantoms.particle("cycled-100-3").number_density("Co3").sum() * 4.63
-        assert np.mean(sums) == pytest.approx(voxels, rel=1e-3)
+        found = [phantom.areal_densities(angle, axis, axis) for angle in range(-70, 71, 20)]
+        for species in ("O", "Mn4", "Co2", "Li"):
+            sums = [maps[species].sum() for maps in found]
+            assert np.ptp(sums) / np.mean(sums) < 1e-3, species
+        voxels = phantoms.particle(name).number_density("Li").sum() * 4.63
+        assert np.mean([maps["Li"].sum() for maps in found]) == pytest.approx(voxels, rel=1e-3)
 
     def test_ball_in_closed_form(self):
         ball = phantoms.balls([[10, -20, 30]], [60], shape=16)

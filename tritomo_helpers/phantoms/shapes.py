@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-EDGE_WIDTH_NM = 4.0
+EDGE_WIDTH_NM = 5.0
 """The density falls from full to zero over this depth. Ours: as soft as one voxel, so that point samples, voxel sums
 and ray sums agree; a real surface is sharper, but steps, a disordered rim and the probe blur it to about this."""
 

@@ -14,7 +14,7 @@ from .shapes import Balls, Floats, Shape, coverage, rough_polyhedron
 from .stages import FIELD_OF_VIEW_NM, RICH_THRESHOLD_AT_PERCENT, SPECIMENS, STAGES, Stage
 
 RAY_STEP_NM = 2.0
-"""Step along a ray: half the soft edge, so that the sums agree with finer ones to 0.1 %."""
+"""Step along a ray: less than half the soft edge, so that the sums agree with finer ones to 0.1 %."""
 
 # Points evaluated at once: bounds the memory to about 60 MB whatever is asked for.
 _CHUNK = 50_000
