@@ -1,10 +1,13 @@
 """Alignment of specimens made of ellipsoids, whose projections are known in closed form at any position and tilt."""
 
+import dataclasses
+
 import dask.array as da
 import numpy as np
 import pytest
+from skimage.filters import threshold_otsu
 
-from tritomo_helpers import alignment, tilt_series
+from tritomo_helpers import alignment, datasets, io, phantoms, simulation, tilt_series, tomography
 from tritomo_helpers.containers import SpectrumTiltSeries, TiltSeries
 
 ANGLES = np.arange(-70.0, 71.0, 10.0)
@@ -312,3 +315,62 @@ def test_gauge_leaves_missing_tilts_missing_and_refuses_short_series():
         alignment.remove_gauge(np.zeros((3, 2)), [-10, 0, 10])
     with pytest.raises(ValueError, match=r"expected shape \(15, 2\)"):
         alignment.remove_gauge(np.zeros((14, 2)), ANGLES)
+
+
+# The figures that were asked for
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", ["pristine-1", "cycled-100-3", "cycled-200-2"])
+@pytest.mark.parametrize("misalignment_px", [1.5, 4.0])
+def test_twin_at_the_published_dose(name, misalignment_px):
+    settings = simulation.Acquisition(signals=("adf",), misalignment_px=misalignment_px, scan_shape=(72, 72))
+    acquired = simulation.acquire(phantoms.particle(name), settings, rng=np.random.default_rng(7))
+    found = alignment.estimate(acquired.adf)
+    truth = acquired.truth
+    assert rms(found, truth["shifts_px"], float(truth["axis_rotation_deg"])).max() < 0.2
+    assert rms(found, truth["shifts_px"]).max() < 0.05  # what it is worth; the 0.2 px were asked for
+    assert found.failures == {}
+    assert found.axis_rotation_deg == pytest.approx(float(truth["axis_rotation_deg"]), abs=0.5)
+    expected = truth["adf_expected"]
+    footprint = expected > expected.min() + 0.01 * np.ptp(expected)
+    masks = tilt_series.otsu_masks(acquired.adf)
+    assert 2 * (masks & footprint).sum() / (masks.sum() + footprint.sum()) > 0.98
+
+
+@pytest.mark.acceptance
+def test_the_outline_of_the_twin_in_three_dimensions():
+    acquired = simulation.acquire(
+        phantoms.particle("pristine-1"), simulation.Acquisition(signals=("adf",)), rng=np.random.default_rng(7)
+    )
+    found = alignment.estimate(acquired.adf)
+    error = found.shifts_px - acquired.truth["shifts_px"]
+    gauge = error - alignment.remove_gauge(error, ANGLES)  # bring it to where the truth is
+    placed = dataclasses.replace(found, shifts_px=found.shifts_px - gauge)
+    images = acquired.adf.images - np.median(acquired.adf.images[:, :4])
+    clean = tilt_series.apply_masks(acquired.adf.replace(images=images), tilt_series.otsu_masks(acquired.adf))
+    truth = acquired.truth["mask"].astype(bool)
+    dice = []
+    for each in (clean, alignment.apply(clean, placed)):
+        values = tomography.reconstruct(each, method="genfire").tomogram.values
+        support = values > threshold_otsu(values)
+        dice.append(2 * (support & truth).sum() / (support.sum() + truth.sum()))
+    assert dice[1] > 0.98
+    assert dice[0] < dice[1] - 0.02
+
+
+@pytest.mark.acceptance
+def test_needle_against_the_published_shifts():
+    needle = io.load_tilt_series(datasets.fetch("etspy_needle_haadf_raw")["tilt_series"], tilt_axis="x")
+    with pytest.warns(UserWarning, match="common-line replaced by cross-correlation"):
+        found = alignment.estimate(needle)
+    key = io.load_arrays(
+        datasets.fetch("etspy_needle_haadf_aligned")["tilt_series"],
+        group="Experiments/__unnamed__/metadata/Tomography/_sig_shifts",
+    )["data"][:, ::-1]
+    along, across = rms(found, key)
+    assert across < 0.15
+    assert along < 0.3  # 0.46 is what a mask and the center of mass reach
+    assert found.extended == "along"
+    assert found.failures == {}
+    assert found.axis_rotation_deg == pytest.approx(-2.79, abs=0.4)  # the angle of their aligned images
