@@ -57,6 +57,7 @@ def test_no_output_is_older_than_package_lock_manifest_or_notebook(package):
 
     first = again()
     assert (printed(first), first.cached) == ("1\n", False)
+    assert first.busy_seconds > 0
     assert first.seconds > 0
     assert first.peak_mb > 10
     kept = again()
@@ -148,8 +149,9 @@ def test_memory_of_a_chapter_is_measured(package):
 
 
 def test_limits_of_time_and_memory():
-    assert checks.cost_problems(ran(seconds=119, peak_mb=999)) == []
-    assert "takes 121 s" in checks.cost_problems(ran(seconds=121))[0]
+    assert checks.cost_problems(ran(seconds=119, busy_seconds=200, peak_mb=999)) == []
+    assert checks.cost_problems(ran(seconds=200, busy_seconds=119)) == [], "it waited for the network"
+    assert "computes for 121 s" in checks.cost_problems(ran(seconds=121, busy_seconds=150))[0]
     assert "needs 1001 MB" in checks.cost_problems(ran(peak_mb=1001))[0]
 
 

@@ -158,7 +158,7 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         ),
         "",
         "Time is from the start of a fresh kernel to the last cell; memory is the most that the kernel and its child "
-        f"processes held at once. The build fails when a chapter takes more than {TIME_LIMIT_S // 60} minutes or "
+        f"processes held at once. The build fails when a chapter computes for more than {TIME_LIMIT_S // 60} minutes or takes "
         f"{_size(MEMORY_LIMIT_MB)}.",
     ]
     if prepared:

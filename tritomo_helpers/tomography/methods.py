@@ -367,7 +367,7 @@ def held_out_error(
     Returns
     -------
     float
-        Mean of |prediction - images| / |images|. Noise in the images sets a floor.
+        Mean of ``abs(prediction - images) / abs(images)``. Noise in the images sets a floor.
 
     Raises
     ------
