@@ -56,7 +56,8 @@ class Acquisition:
     repeats : bool
         Record zero tilt at the beginning, in the middle and at the end (paper); the middle one belongs to the series.
     signals : tuple of str
-        Which signals to record: ``"adf"``, ``"eds"``, ``"eels"`` (both loss ranges).
+        Which signals to record: ``"adf"``, ``"eds"``, ``"eels"`` (both loss ranges). All by default; ADF alone takes
+        seconds instead of a minute, so `ideal` and `tiny` record only that unless told otherwise.
     eds : Eds
         The X-ray detectors.
     eels : Eels
@@ -96,7 +97,7 @@ class Acquisition:
     tilt_error_deg: float = 0.1
     counting_noise: bool = True
     repeats: bool = True
-    signals: tuple[str, ...] = ("adf",)
+    signals: tuple[str, ...] = ("adf", "eds", "eels")
     eds: Eds = field(default_factory=Eds)
     eels: Eels = field(default_factory=Eels)
 
@@ -140,7 +141,7 @@ class Acquisition:
 
     @classmethod
     def ideal(cls, **changes: Any) -> Self:
-        """Return an acquisition without any imperfection; `changes` set fields.
+        """Return an ADF acquisition without any imperfection; `changes` set fields.
 
         Examples
         --------
@@ -159,11 +160,12 @@ class Acquisition:
             0.0,
         )
         off |= {"saturation": False, "counting_noise": False, "eds": Eds.ideal(), "eels": Eels.ideal()}
+        off["signals"] = ("adf",)
         return cls(**{**off, **changes})
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:
-        """Return a 16 x 16 scan of the same field of view at five tilts, for first steps; `changes` set fields.
+        """Return a 16 x 16 ADF scan of the same field of view at five tilts, for first steps; `changes` set fields.
 
         Examples
         --------
@@ -175,6 +177,7 @@ class Acquisition:
             "scan_shape": (16, 16),
             "pixel_size_nm": 4 * constants.SCAN_STEP_NM,
             "misalignment_px": 0.4,
+            "signals": ("adf",),
         }
         return cls(**{**small, **changes})
 
