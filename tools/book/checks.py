@@ -175,13 +175,15 @@ def output_problems(notebook: Any, name: str) -> list[str]:
 def cost_problems(run: "execute.Run") -> list[str]:
     """Return the limits that a chapter exceeds; products were computed before it ran and are not counted."""
     problems = []
-    if run.seconds > TIME_LIMIT_S:
+    # A slow network or a busy machine is not the chapter's fault: the clock counts while the processor works for it.
+    seconds = min(run.seconds, run.busy_seconds)
+    if seconds > TIME_LIMIT_S:
         problems.append(
-            f"{run.name}: takes {run.seconds:.0f} s, above {TIME_LIMIT_S} s; hand the slow part to products"
+            f"{run.name}: computes for {seconds:.0f} s, above {TIME_LIMIT_S}; hand the slow part to products"
         )
     if run.peak_mb > MEMORY_LIMIT_MB:
         problems.append(
-            f"{run.name}: needs {run.peak_mb:.0f} MB, above {MEMORY_LIMIT_MB} MB; make the big part a product"
+            f"{run.name}: needs {run.peak_mb:.0f} MB, above {MEMORY_LIMIT_MB}; hand the big part to products"
         )
     return problems
 

@@ -158,8 +158,8 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         ),
         "",
         "Time is from the start of a fresh kernel to the last cell; memory is the most that the kernel and its child "
-        f"processes held at once. The build fails when a chapter computes for more than {TIME_LIMIT_S // 60} minutes or takes "
-        f"{_size(MEMORY_LIMIT_MB)}.",
+        f"processes held at once. The build fails when a chapter computes for more than {TIME_LIMIT_S // 60} minutes "
+        f"or needs more than {_size(MEMORY_LIMIT_MB)}.",
     ]
     if prepared:
         lines += ["", "Computed once, then kept, and not counted above:", "", "| result | time |", "|---|--:|"]
