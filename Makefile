@@ -25,7 +25,7 @@ lint: .venv/.installed ## Check style, types, import layers and that notebooks a
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@.venv/bin/lint-imports --no-cache --no-timings | tail -n +9
+	@.venv/bin/lint-imports --no-cache --no-logo
 	@$(PY) -m nbstripout --keep-id --verify book/*.ipynb && echo "Notebooks: stripped."
 
 format: .venv/.installed ## Bring code and notebooks into shape

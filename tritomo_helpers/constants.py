@@ -121,6 +121,11 @@ NCM111_DENSITY_G_PER_CM3: Final = 4.77
 NCM111_MOLAR_MASS_G_PER_MOL: Final = sum(n * ATOMIC_WEIGHT_G_PER_MOL[el] for el, n in NCM111_FORMULA.items())
 NCM111_FORMULA_UNITS_PER_NM3: Final = NCM111_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / NCM111_MOLAR_MASS_G_PER_MOL * 1e-21
 """29.8 formula units per nm³: 9.93 atoms of each metal, 59.6 of oxygen."""
+SPINEL_LATTICE_NM: Final = 0.8244
+"""Cubic cell of LiMn2O4 by neutron diffraction: Igawa et al., JAEA (2010), 0.82442 nm."""
+ROCK_SALT_LATTICE_NM: Final = (0.4446 + 0.4263 + 0.4178) / 3
+"""Cubic cell of (Mn, Co, Ni)O in equal parts by Vegard's law: mean of MnO, CoO and NiO (Sasaki et al., Proc. Japan
+Acad. B 55, 43, 1979)."""
 NCM111_MEAN_FREE_PATH_NM: Final = 149.6
 """Inelastic, at 300 kV, 25.2 / 100 mrad: formula of Iakoubovskii et al., Microsc. Res. Tech. 71, 626 (2008)."""
 NCM111_PLASMON_EV: Final = 23.0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_option, fail
-from ..constants import ATOMIC_NUMBER
+from ..constants import ATOMIC_NUMBER, ROCK_SALT_LATTICE_NM, SPINEL_LATTICE_NM
 
 _TM: Final[Mapping[str, float]] = {"Mn": 1 / 3, "Co": 1 / 3, "Ni": 1 / 3}
 _LI: Final[Mapping[str, float]] = {"Li": 1.0}
@@ -19,10 +19,8 @@ _O: Final[Mapping[str, float]] = {"O": 1.0}
 # Hexagonal cell: Yabuuchi and Ohzuku, J. Power Sources 119-121, 171 (2003). Oxygen at z = 0.2414 from the lithium
 # layer, typical of layered NCM oxides; it sets how flat the metal slabs are and hardly shows in ADF.
 _LAYERED_A_NM, _LAYERED_C_NM, _LAYERED_Z = 0.2862, 1.4227, 0.2586
-# LiMn2O4 by neutron diffraction: Igawa et al., JAEA (2010), a = 0.82442 nm; oxygen parameter u = 0.2632, typical of it.
-_SPINEL_A_NM, _SPINEL_U = 0.8244, 0.2632
-# Mean of MnO 0.4446, CoO 0.4263 and NiO 0.4178 nm (Sasaki et al., Proc. Japan Acad. B 55, 43, 1979): Vegard's law.
-_ROCK_SALT_A_NM: Final = (0.4446 + 0.4263 + 0.4178) / 3
+# Oxygen parameter of LiMn2O4, typical of it.
+_SPINEL_U = 0.2632
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +129,7 @@ def crystal(name: str) -> Crystal:
     view = ((1, -1, 0), (1, 1, -2), (1, 1, 1))
     if name == "rock salt":
         groups = [(_expand([[0, 0, 0]], _FCC), _TM), (_expand([[0.5, 0.5, 0.5]], _FCC), _O)]
-        return _crystal(name, "(TM)O", "Fm-3m", _ROCK_SALT_A_NM * np.eye(3), groups, view)
+        return _crystal(name, "(TM)O", "Fm-3m", ROCK_SALT_LATTICE_NM * np.eye(3), groups, view)
     # Fd-3m, origin at the center of symmetry (choice 2): 8a, 16d and 32e.
     u = _SPINEL_U
     lithium = [[1 / 8, 1 / 8, 1 / 8], [7 / 8, 3 / 8, 3 / 8]]
@@ -140,7 +138,7 @@ def crystal(name: str) -> Crystal:
         [[u, u, u], [-u + 1 / 4, -u + 1 / 4, u], [-u + 1 / 4, u, -u + 1 / 4], [u, -u + 1 / 4, -u + 1 / 4]],
     )
     groups = [(_expand(metal, _FCC), _TM), (_expand(lithium, _FCC), _LI), (_expand([*first, *-first], _FCC), _O)]
-    return _crystal(name, "Li(TM)2O4", "Fd-3m", _SPINEL_A_NM * np.eye(3), groups, view)
+    return _crystal(name, "Li(TM)2O4", "Fd-3m", SPINEL_LATTICE_NM * np.eye(3), groups, view)
 
 
 def _crystal(

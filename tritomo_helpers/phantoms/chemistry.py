@@ -18,19 +18,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..constants import NCM111_FORMULA_UNITS_PER_NM3
+from ..constants import NCM111_FORMULA_UNITS_PER_NM3, ROCK_SALT_LATTICE_NM, SPINEL_LATTICE_NM
 from .clusters import Clusters
 from .shapes import Floats
 
 LAYERED_OXYGEN = 2 / 3
 ROCK_SALT_OXYGEN = 1 / 2
 
-# Volume per atom of O and metal, nm³ (lithium is not counted). Layered: NCM111. Spinel-like: LiMn2O4, a = 0.8247 nm
-# with 8 formula units of 6 such atoms (Thackeray et al., Mater. Res. Bull. 18, 461, 1983). Rock salt: NiO,
-# a = 0.4178 nm with 8 atoms (Wyckoff, Crystal Structures vol. 1, 1963).
+# Volume per atom of O and metal, nm³ (lithium is not counted): 3 in a formula unit of NCM111, 48 in the cell of spinel,
+# 8 in that of rock salt.
 VOLUME_LAYERED = 1 / (3 * NCM111_FORMULA_UNITS_PER_NM3)
-VOLUME_SPINEL = 0.8247**3 / 48
-VOLUME_ROCK_SALT = 0.4178**3 / 8
+VOLUME_SPINEL = SPINEL_LATTICE_NM**3 / 48
+VOLUME_ROCK_SALT = ROCK_SALT_LATTICE_NM**3 / 8
 
 METALS = ("Mn", "Co", "Ni")
 SPECIES = ("O", "Mn4", "Mn3", "Mn2", "Co3", "Co2", "Ni2", "Li")
