@@ -59,7 +59,7 @@ def species_cross_sections(acquisition: Acquisition, energy_ev: Floats) -> dict[
     --------
     >>> found = species_cross_sections(Acquisition(), np.array([630.0, 710.0]))
     >>> found["Mn4"].round(1)
-    array([26. , 48.1])
+    array([25.9, 48.1])
     """
     eels = acquisition.eels
     optics: dict[str, Any] = {
