@@ -15,23 +15,28 @@ from tools.book.stage import MEMORY_LIMIT_MB, TIME_LIMIT_S
 
 UNITS = (
     r"%|‰|°|Å|e/Å|at%|at\.%|(?:deg|nm|µm|um|mm|pm|m?eV|keV|m?rad|px|pixels?|voxels?|counts?|barn|mAh|s|ms|min|h"
-    r"|kB|MB|GB|pA|nA|V|K)\b"
+    r"|kB|MB|GB|pA|nA|V|K|percent|degrees?|nanometers?|electronvolts?|volts?|seconds?|minutes?|hours?)\b"
 )
-_DECIMAL = rf"\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|\s?[×x]\s?10[⁻⁰¹²³⁴-⁹]*)?(?:[\u202f\u00a0 -]?(?:{UNITS})|(?![a-zA-Z0-9]))"
-_WITH_UNIT = rf"\d+(?:[\u202f\u00a0 ]\d{{3}})*[\u202f\u00a0 -]?(?:{UNITS})"
-NUMBER = re.compile(rf"(?<![\w.,:/#-])[-+−±~≈]?(?:{_DECIMAL}|{_WITH_UNIT})")
-# What prose may hold without being prose; the order matters (fences before spans).
+_SPACE = r"[\u202f\u00a0 \n-]?"
+_POWER = r"\s?[×x]\s?10[⁻⁰¹²³⁴-⁹]+"
+_DECIMAL = rf"\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|{_POWER})?(?:{_SPACE}(?:{UNITS})|(?![a-zA-Z0-9]))"
+_WITH_UNIT = rf"\d+(?:[\u202f\u00a0 ]\d{{3}})*{_SPACE}(?:{UNITS})"
+_TIMES = r"\d+(?:[.,]\d+)*[×x](?![\w\d]|\s?\d)"
+NUMBER = re.compile(rf"(?<![\w.,:/#-])[-+−±~≈]?(?:{_DECIMAL}|{_WITH_UNIT}|\d+{_POWER}|{_TIMES})")
+# Directives that hold no prose; every other one does: {note}, {admonition}, {exercise}, {glossary} ...
+_CODE = {"code", "code-block", "code-cell", "sourcecode", "math", "glue", "raw", "literalinclude", "include"}
+_CODE |= {"eval-rst", "bibliography", "toctree", "mermaid"}
+_NO_TITLE = {"figure", "image", "glue:figure", "div", "math", "solution-start", "solution-end"}
+_FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})[ \t]*(?:\{([\w:-]+)\})?(.*)$")
+# What prose may hold without being prose.
 NOT_PROSE = [
-    re.compile(r"^(`{3,}|~{3,})(?!\{)[^\n]*\n.*?^\1[ \t]*$", re.M | re.S),  # code blocks
-    re.compile(r"^(`{3,})\{(?:code|math|literalinclude|eval-rst|bibliography)[^\n]*\n.*?^\1[ \t]*$", re.M | re.S),
     re.compile(r"\$\$.*?\$\$", re.S),
     re.compile(r"(?<![\\$\w])\$(?=\S)[^$\n]*(?:\n[^$\n]+)?(?<=\S)\$(?!\d)"),
-    re.compile(r"\{[a-z:_-]+\}(`+).+?\1", re.S),  # roles: quoted, given, glue, cite, numref ...
-    re.compile(r"(`+)[^`].*?\1", re.S),
-    re.compile(r"<!--.*?-->|<[^>\n]+>", re.S),
+    # Code in a line, and roles: quoted, given, glue, cite, numref ... A blank line ends either.
+    re.compile(r"(?:\{[a-z:_-]+\})?(?<!`)(`{1,2})(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.S),
+    re.compile(r"<!--.*?-->|</?[a-zA-Z][^>\n]*>", re.S),
     re.compile(r"\]\([^)\n]*\)"),  # the target of a link
-    re.compile(r"^:{3,}.*$|^:[a-z_-]+:.*$", re.M),  # directive fences and options
-    re.compile(r"^`{3,}\{.*$", re.M),
+    re.compile(r"^:(?!alt:)[a-z_-]+:.*$", re.M),  # options of directives
     re.compile(r"https?://\S+|doi:\S+|\b10\.\d{4,}/\S+"),
     re.compile(
         r"\b(?:Figs?\.|Figure|Eqs?\.|Equation|Section|Chapter|Table|Version|version)[\u00a0 -]?\(?\d+(?:\.\d+)*"
@@ -42,8 +47,31 @@ NOT_PROSE = [
 FREE_TAG = "given-numbers"  # on a markdown cell whose numbers are all given or quoted, such as a table of settings
 
 
+def _without_code(markdown: str) -> str:
+    """Blank out lines of code, and fences; the content and the title of other directives stay where they are."""
+    kept: list[str] = []
+    open_fences: list[tuple[str, bool]] = []  # the fence, and whether it holds code
+    for line in markdown.split("\n"):
+        found = _FENCE.match(line)
+        fence, name, rest = found.groups(default="") if found else ("", "", "")
+        in_code = bool(open_fences) and open_fences[-1][1]
+        closes = bool(open_fences and fence and not name and not rest.strip() and fence.startswith(open_fences[-1][0]))
+        if closes:
+            open_fences.pop()
+        elif fence and not in_code:
+            # Colons without a name open nothing; backticks and tildes without a name hold code.
+            holds_code = name.split(":")[0] in _CODE if name else fence[0] != ":"
+            open_fences.append((fence, holds_code))
+            title = rest if name and not holds_code and name not in _NO_TITLE else ""
+            kept.append(title.rjust(len(line)))
+            continue
+        kept.append(" " * len(line) if closes or in_code else line)
+    return "\n".join(kept)
+
+
 def prose(markdown: str) -> str:
-    """Return Markdown with everything that is not prose blanked out; lines keep their numbers."""
+    """Return Markdown with everything that is not prose blanked out; the rest stays at its place."""
+    markdown = _without_code(markdown)
     for pattern in NOT_PROSE:
         markdown = pattern.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), markdown)
     return markdown
@@ -60,6 +88,14 @@ def typed_numbers(markdown: str) -> list[str]:
     return [match.group().strip() for match in NUMBER.finditer(prose(markdown))]
 
 
+def _texts(cell: Any) -> list[str]:
+    """Return what a cell says in words: its source, or the caption and the alt text of its figure."""
+    if cell.cell_type == "markdown":
+        return [cell.source]
+    shown = cell.metadata.get("mystnb", {})
+    return [shown.get("figure", {}).get("caption", ""), shown.get("image", {}).get("alt", "")]
+
+
 def number_problems(documents: Iterable[Path]) -> list[str]:
     """Return the numbers typed by hand in chapters and pages."""
     import nbformat
@@ -67,8 +103,8 @@ def number_problems(documents: Iterable[Path]) -> list[str]:
     problems = []
     for path in documents:
         if path.suffix == ".ipynb":
-            cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
-            texts = [c.source for c in cells if FREE_TAG not in c.metadata.get("tags", [])]
+            cells = nbformat.read(path, as_version=4).cells
+            texts = [text for c in cells if FREE_TAG not in c.metadata.get("tags", []) for text in _texts(c)]
         else:
             texts = [path.read_text(encoding="utf-8")]
         for text in texts:
