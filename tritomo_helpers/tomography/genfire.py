@@ -28,15 +28,16 @@ _NEAREST = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class FourierPoints:
-    """Measured Fourier points of the half space kx >= 0, padded to a table with one row per kx.
+    """Measured Fourier points of the half space kx >= 0: a table of kz with one row per kx, and lines along ky.
 
     Parameters
     ----------
     kz : ndarray of float, shape (kx, slot)
         In oversampled Fourier pixels; NaN where a slot is empty.
-    values : ndarray of complex64, shape (kx, slot, ky)
-        Measured Fourier coefficients, with y counted from the first slice of the box.
-    closeness : ndarray of float, shape (kx, slot, ky)
+    values : ndarray of complex64, shape (point, ky)
+        One line for every filled slot, in the order of the table. Measured Fourier coefficients, with y counted from
+        the first slice of the box.
+    closeness : ndarray of float, shape (point, ky)
         1 - (spatial frequency / Nyquist); negative where nothing is measured.
     n_x, n_y : int
         Oversampled size across and along the tilt axis.
@@ -47,6 +48,11 @@ class FourierPoints:
     closeness: NDArray[np.float64]
     n_x: int
     n_y: int
+
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """Which slots of the table hold a point, shape (kx, slot)."""
+        return ~np.isnan(self.kz)
 
 
 def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -> FourierPoints:
@@ -78,7 +84,10 @@ def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -
     rows_kx, columns_kz = np.nonzero(used)
     point_kz[rows_kx, slot[used]] = kz[0, columns_kz]
 
-    values = np.zeros((kx.size, n_slots, n_y), dtype=np.complex64)
+    filled = ~np.isnan(point_kz)
+    number = np.zeros(filled.shape, dtype=np.int64)
+    number[filled] = np.arange(filled.sum())
+    values = np.zeros((int(filled.sum()), n_y), dtype=np.complex64)
     x = np.arange(columns) - columns // 2
     first = _first_slice(problem)
     for angle, image, close, distance in zip(
@@ -90,12 +99,11 @@ def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -
         # the image starts `first` slices before the box does
         spectrum = fft.fft(sums, n_y, axis=1) * np.exp(2j * np.pi * first * fft.fftfreq(n_y))
         share = (1 / distance) / total[i, j]
-        values[i, slot[i, j]] += (share[:, None] * spectrum).astype(np.complex64)
+        values[number[i, slot[i, j]]] += (share[:, None] * spectrum).astype(np.complex64)
 
-    ky = fft.fftfreq(n_y)[None, None, :] * 2
-    with np.errstate(invalid="ignore"):
-        frequency = np.sqrt(ky**2 + ((kx**2 + point_kz**2) / (n_x / 2) ** 2)[:, :, None])
-    closeness = np.where(np.isnan(frequency), -1.0, 1 - frequency)
+    ky = fft.fftfreq(n_y) * 2
+    across = ((kx**2 + point_kz**2) / (n_x / 2) ** 2)[filled]
+    closeness = 1 - np.sqrt(ky**2 + across[:, None])
     values[closeness < 0] = 0
     return FourierPoints(point_kz, values, closeness, n_x, n_y)
 
@@ -112,33 +120,24 @@ class _Transform:
         n_z, _, n_x = slices.problem.shape
         x = np.arange(n_x)[box_x] - n_x // 2
         z = np.arange(n_z)[box_z] - n_z // 2
-        self.points, self.n_y = points, slices.n_cells[2]
-        kx = np.arange(len(points.kz))
-        phase = 2 * np.pi / points.n_x * np.outer(kx, x)
-        self.to_kx = np.concatenate([np.cos(phase), -np.sin(phase)]).astype(np.float32)
-        # kx > 0 stands for its Hermitian mate too
-        mates = np.where((kx == 0) | (2 * kx == points.n_x), 1, 2)[:, None] / points.n_x**2
-        self.from_kx = np.ascontiguousarray(
-            np.concatenate([mates * np.cos(phase), -mates * np.sin(phase)]).T, dtype=np.float32
-        )
-        turn = np.exp(-2j * np.pi / points.n_x * points.kz[:, :, None] * z)
-        self.to_kz = np.nan_to_num(turn).astype(np.complex64)
-        self.from_kz = np.ascontiguousarray(self.to_kz.conj().transpose(0, 2, 1))
-        self.n_z = z.size
+        self.points, self.n_x, self.n_y = points, x.size, slices.n_cells[2]
+        self.filled = points.filled
+        kx = np.arange(len(points.kz))[:, None, None]
+        # the transform along x starts at the box, so its distance from the axis turns the phase
+        phase = -2 * np.pi / points.n_x * (points.kz[:, :, None] * z + kx * x[0])
+        self.to_kz = np.nan_to_num(np.exp(1j * phase)).astype(np.complex64)
+        self.from_kz = np.ascontiguousarray(self.to_kz.conj().transpose(0, 2, 1)) / np.float32(points.n_x)
 
     def forward(self, cells: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """Fourier coefficients at the measured points, shape (kx, slot, ky)."""
-        parts = (self.to_kx @ cells.reshape(len(cells), -1)).reshape(2, -1, self.n_z, self.n_y)
-        half = np.empty(parts.shape[1:], dtype=np.complex64)
-        half.real, half.imag = parts
-        return np.asarray(fft.fft(self.to_kz @ half, self.points.n_y, axis=2))
+        """Fourier coefficients at the measured points, shape (point, ky)."""
+        half = fft.rfft(cells, self.points.n_x, axis=0)
+        return np.asarray(fft.fft((self.to_kz @ half)[self.filled], self.points.n_y, axis=1))
 
     def backward(self, difference: NDArray[np.complex64]) -> NDArray[np.float32]:
         """Inverse Fourier transform of values at the measured points, within the box."""
-        lines = fft.ifft(difference, axis=2, overwrite_x=True)[:, :, : self.n_y]
-        half = self.from_kz @ lines
-        parts = np.stack([half.real, half.imag]).reshape(2 * len(half), -1)
-        return np.asarray(self.from_kx @ parts).reshape(-1, self.n_z, self.n_y)
+        lines = np.zeros((*self.filled.shape, self.n_y), dtype=np.complex64)
+        lines[self.filled] = fft.ifft(difference, axis=1, overwrite_x=True)[:, : self.n_y]
+        return np.asarray(fft.irfft(self.from_kz @ lines, self.points.n_x, axis=0, overwrite_x=True)[: self.n_x])
 
 
 def extension_cutoffs(n_iterations: int) -> dict[int, float]:
@@ -163,7 +162,7 @@ def _share_in_r(points: FourierPoints) -> NDArray[np.float32]:
     """How often the published R factor counts a point: it runs over the half space kz >= 0, ours over kx >= 0."""
     share = np.where(points.kz == 0, 2.0, 1.0)
     share[0] = np.where(points.kz[0] < 0, 0.0, 1.0)
-    return np.asarray(np.nan_to_num(share)[:, :, None], dtype=np.float32)
+    return np.asarray(share[points.filled][:, None], dtype=np.float32)
 
 
 def genfire(
@@ -187,8 +186,8 @@ def genfire(
     measured = points.closeness >= 0
     free = np.zeros_like(measured)
     if rng is not None:
-        free[1:] = free_mask(free[1:].shape, rng=rng)  # kx = 0 holds Hermitian mates, which would give each other away
-        free &= measured
+        free = free_mask(free.shape, rng=rng) & measured
+        free[: np.count_nonzero(points.filled[0])] = False  # kx = 0 holds both of each pair of Hermitian mates
     share, amplitude = _share_in_r(points), np.abs(points.values)
     working = share * (measured & ~free)
     norm, free_norm = float((working * amplitude).sum()), float((free * amplitude).sum())
