@@ -163,6 +163,16 @@ def test_claims_are_unique_and_quoted():
     assert "never quoted" in checks.claim_problems(ran(recorded("claim", **claim)).notebook, "c")[0]
 
 
+def test_alt_texts_say_the_numbers_that_were_claimed():
+    claim = recorded("claim", name="peak", value=3.6, shown="3.60 V", low=0, high=9, why="w")
+    alt = {"mystnb": {"image": {"alt": "A peak at {glue:text}`peak`, from {given}`4.2 V`."}}}
+    run = ran(code("plot(a)", metadata=alt), claim)
+    assert checks.alt_problems(run.notebook, "c") == []
+    staged = stage.staged_notebook(run, provenance_box=provenance_box).cells[0]
+    assert staged.metadata.mystnb.image.alt == "A peak at 3.60 V, from 4.2 V."
+    assert "quotes peak, which is not claimed" in checks.alt_problems(ran(code("x", metadata=alt)).notebook, "c")[0]
+
+
 @pytest.mark.parametrize(
     ("stub", "solution", "words"),
     [

@@ -173,6 +173,14 @@ def claim_problems(notebook: Any, name: str) -> list[str]:
     return problems
 
 
+def alt_problems(notebook: Any, name: str) -> list[str]:
+    """Return numbers that an alt text quotes and nobody claims; Sphinx sees those in the text, but not these."""
+    claimed = {record["name"] for record in execute.records(notebook, "claim")}
+    alts = " ".join(c.metadata.get("mystnb", {}).get("image", {}).get("alt", "") for c in notebook.cells)
+    unknown = set(re.findall(r"\{glue:[a-z]*\}`([\w-]+)", alts)) - claimed
+    return [f"{name}: an alt text quotes {n}, which is not claimed" for n in sorted(unknown)]
+
+
 def exercise_problems(notebook: Any, name: str) -> list[str]:
     """Return exercises whose stub is not judged "not yet", or whose hidden solution is not judged "right"."""
     hidden: dict[int, bool] = {}
@@ -236,6 +244,7 @@ def run_problems(runs: "Sequence[execute.Run]", *, strict: bool) -> list[str]:
             problems += [f"{run.name}: {data} could not be had" for data in run.unavailable if strict]
             continue
         problems += exercise_problems(run.notebook, run.name) + cost_problems(run)
+        problems += alt_problems(run.notebook, run.name)
     return problems
 
 

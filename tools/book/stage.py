@@ -6,7 +6,7 @@ import inspect
 import pkgutil
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ TIME_LIMIT_S = 120
 MEMORY_LIMIT_MB = 1000
 FIGURE_MIMES = {"image/png", "image/svg+xml", "image/jpeg"}
 CLAIMS_PROMPT = "The numbers that follow, and the range that each must stay in"
+ROLE = re.compile(r"\{(given|quoted|glue:[a-z]*)\}`([^`]*)`")
 GLUE = re.compile(r"\{glue:[a-z]*\}`([\w-]+)[^`]*`")
 
 
@@ -110,6 +111,17 @@ def _only_claims(cell: Any) -> bool:
     return bool(statements) and all(ast.unparse(s).startswith("teaching.claim(") for s in statements)
 
 
+def spoken(alt: str, shown: Mapping[str, str]) -> str:
+    """Return an alt text, which has no markup, with its roles replaced by the numbers that they stand for.
+
+    Examples
+    --------
+    >>> spoken("A peak at {glue:text}`onset`, tilts to {given}`70°`.", {"onset": "529 eV"})
+    'A peak at 529 eV, tilts to 70°.'
+    """
+    return ROLE.sub(lambda m: shown.get(m[2], "a value not computed here") if m[1].startswith("glue") else m[2], alt)
+
+
 def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
     """Return the notebook as it goes to Sphinx: cost under the title, a provenance box under every figure."""
     notebook = copy.deepcopy(run.notebook)
@@ -118,11 +130,14 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
         head, newline, rest = title.source.partition("\n")
         title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
     products = sorted({name for name, _ in calls(notebook, "products.get")})
-    claimed = {record["name"] for record in records(notebook, "claim")}
+    claimed = {record["name"]: record["shown"] for record in records(notebook, "claim")}
     names: list[str] = []
     cells: list[Any] = []
     for cell in notebook.cells:
         cells.append(cell)
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if "alt" in image:
+            image["alt"] = spoken(image["alt"], claimed)
         if cell.cell_type != "code":
             if run.unavailable:
                 cell.source = GLUE.sub(lambda m: m[0] if m[1] in claimed else "*(not computed here)*", cell.source)
