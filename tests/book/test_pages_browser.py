@@ -78,10 +78,13 @@ def test_page_is_silent_on_its_own_and_fits_a_phone(name, address, vendored, ope
 def test_page_has_no_serious_barrier_in_either_theme(name, address, axe, open_page, record):
     page = settled(open_page(f"{address}/{name}.html"))
     page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")  # no color half-way
     page.evaluate(axe)
     serious = []
     for theme in ("light", "dark"):
-        page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        page.emulate_media(color_scheme=theme)  # the page follows the system
+        page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+        page.wait_for_timeout(100)
         found = page.evaluate("() => axe.run(document, {preload: false, resultTypes: ['violations']})")
         serious += [
             f"{theme}: {v['id']}: {v['help']}: {[n['html'][:120] for n in v['nodes'][:3]]} ({len(v['nodes'])})"
