@@ -111,7 +111,7 @@ COSTED: list[tuple[str, dict[str, Any]]] = [
 def _law(method: str, options: dict[str, Any], cases: list[tuple[int, Any]], scale: tuple[int, ...]) -> None:
     seconds = []
     for size, angles in cases:
-        z, y, x = np.ogrid[:size, :size, :size] - np.array(size // 2)
+        z, y, x = (axis - size // 2 for axis in np.ogrid[:size, :size, :size])
         ball = ((z**2 + y**2 + x**2) < (0.35 * size) ** 2).astype(np.float32)
         images = _ball_images(size, angles)
         ts = TiltSeries(images, angles, 1.0)
@@ -126,6 +126,6 @@ def _law(method: str, options: dict[str, Any], cases: list[tuple[int, Any]], sca
 
 def _ball_images(size: int, angles: Any) -> Any:
     """Images of a ball: the same at every tilt."""
-    y, u = np.ogrid[:size, :size] - np.array(size // 2)
+    y, u = (axis - size // 2 for axis in np.ogrid[:size, :size])
     chord = 2 * np.sqrt(np.maximum((0.35 * size) ** 2 - y**2 - u**2, 0)).astype(np.float32)
     return np.broadcast_to(chord, (len(angles), size, size))
