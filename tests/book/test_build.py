@@ -1,5 +1,7 @@
 """Running chapters: what is kept, what is measured, what is caught. Every planted failure is seen to fail."""
 
+import html
+import re
 import shutil
 
 import nbformat
@@ -7,6 +9,7 @@ import pytest
 import yaml
 
 from tools.book import ROOT, checks, cli, execute, offline, stage
+from tritomo_helpers import datasets
 from tritomo_helpers.teaching.data import provenance_box
 
 code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
@@ -209,7 +212,7 @@ def test_staged_notebook_has_cost_provenance_and_no_records():
     picture = nbformat.v4.new_output("display_data", data={"image/png": "iVBOR"})
     run = ran(
         text("# Title\n\nProse."),
-        recorded("data", name="NMC_EELS_linescan_Jia", bytes=2_000_000),
+        recorded("data", 'a = teaching.data("NMC_EELS_linescan_Jia")', name="NMC_EELS_linescan_Jia", bytes=2_000_000),
         code("plot(a)", outputs=[picture]),
         code('teaching.claim("a", 1, low=0, high=2, why="w")'),
         seconds=12.3,
@@ -224,6 +227,49 @@ def test_staged_notebook_has_cost_provenance_and_no_records():
     assert "plot(a)" in cells[3].source
     assert "hide-input" in cells[4].metadata.tags
     assert run.notebook.cells[2].outputs == [picture], "the kept notebook is not touched"
+
+
+def boxes_of(*cells):
+    staged = stage.staged_notebook(ran(*cells), provenance_box=provenance_box)
+    return [html.unescape(c.source) for c in staged.cells if c.source.startswith("```{raw} html")]
+
+
+def figure(source):
+    return code(source, outputs=[nbformat.v4.new_output("display_data", data={"image/png": "iVBOR"})])
+
+
+def test_box_names_the_datasets_of_this_figure_alone():
+    first, second = boxes_of(
+        recorded("data", 'files = teaching.data("NMC_EELS_linescan_Jia")', name="NMC_EELS_linescan_Jia", bytes=1),
+        code('scan = io.load_spectra(files["core_loss"])\nsums = []\nsums.append(scan.sum())'),
+        figure("plot(sums)"),
+        recorded("data", 'files = teaching.data("twin/pristine-1-null")', name="twin/pristine-1-null", bytes=1),
+        code('adf = io.load_tilt_series(files["adf"])'),
+        figure("plot(adf)"),
+    )
+    assert "NMC_EELS_linescan_Jia" in first
+    assert "twin/" not in first
+    assert "NMC_EELS" not in second
+    seed = datasets.dataset("twin/pristine-1").generated["seed"]
+    assert f"control = null, particle = pristine-1, preset = default, seed = {seed} (simulated)" in second
+    assert re.search(r"<dt>Key</dt><dd><code>[0-9a-f]{16}</code>", second)
+
+
+def test_box_shows_particle_settings_and_seed_of_what_a_chapter_simulates():
+    real, simulated = boxes_of(
+        code("seed = 2026\nother = 3\nimage = real()"),
+        code('particle = phantoms.particle("cycled-100-2")\nsetting = simulation.Acquisition(signals=["adf"])'),
+        code("taken = simulation.acquire(particle, setting, rng=np.random.default_rng(seed))\nseed = 0"),
+        code("mean = taken.adf.images.mean()"),
+        figure("plot(image)"),
+        figure("plot(mean)"),
+    )
+    assert "Simulated by" not in real
+    made = simulated.partition("Simulated by")[2].partition("Command")[0]
+    for line in ("seed = 2026", "phantoms.particle('cycled-100-2')", "signals=['adf']", "default_rng(seed)"):
+        assert line in made
+    for line in ("other", "seed = 0", "mean", "image"):
+        assert line not in made.replace("images", ""), line
 
 
 def test_what_a_chapter_hands_over_is_found_in_its_calls():

@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from tools.book import BOOK, ROOT, vendor
+from tools.book import BOOK, ROOT, lineage, vendor
 from tools.book.execute import Run, records
 
 TIME_LIMIT_S = 120
@@ -129,9 +129,9 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
     if title is not None:
         head, newline, rest = title.source.partition("\n")
         title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
-    products = sorted({name for name, _ in calls(notebook, "products.get")})
     claimed = {record["name"]: record["shown"] for record in records(notebook, "claim")}
-    names: list[str] = []
+    fetched: dict[str, None] = {}  # an ordered set
+    earlier: list[ast.stmt] = []
     cells: list[Any] = []
     for cell in notebook.cells:
         cells.append(cell)
@@ -142,8 +142,8 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
             if run.unavailable:
                 cell.source = GLUE.sub(lambda m: m[0] if m[1] in claimed else "*(not computed here)*", cell.source)
             continue
-        fetched = [record["name"] for record in records(nbformat.v4.new_notebook(cells=[cell]), "data")]
-        names += [name for name in fetched if name not in names]
+        fetched.update(dict.fromkeys(r["name"] for r in records(nbformat.v4.new_notebook(cells=[cell]), "data")))
+        here = lineage.statements(cell)
         if _only_claims(cell):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": CLAIMS_PROMPT, "code_prompt_hide": CLAIMS_PROMPT}
@@ -154,7 +154,18 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
         ]
         boxes = ["".join(o.data["text/html"]) for o in stated]
         if not boxes and shows_figure(cell):
-            boxes = [provenance_box(names, products=products, command=cell.source)]
+            # What this figure was made from, and not all that the chapter has touched by now.
+            made = [*lineage.made_by(earlier, here), *here]
+            source = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(map(ast.unparse, made)))])
+            boxes = [
+                provenance_box(
+                    [name for name, _ in calls(source, "teaching.data") if name in fetched],
+                    products=sorted({name for name, _ in calls(source, "products.get")}),
+                    simulated=lineage.simulated(made),
+                    command=cell.source,
+                )
+            ]
+        earlier += here
         cells += [nbformat.v4.new_markdown_cell(f"```{{raw}} html\n{box}\n```") for box in boxes]
     notebook.cells = cells
     return notebook

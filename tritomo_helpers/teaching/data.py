@@ -90,9 +90,13 @@ def provenance_box(
     *,
     products: tuple[str, ...] | list[str] = (),
     parameters: Mapping[str, Any] | None = None,
+    simulated: str = "",
     command: str = "",
 ) -> str:
     """Return a closed box (HTML) with datasets, checksums, version, parameters and command.
+
+    `simulated` is the code of the chapter that made the data in place. A dataset that is generated, such as the twin,
+    has no checksum: it is named by its parameters and by the key of the code that made it.
 
     Examples
     --------
@@ -103,6 +107,7 @@ def provenance_box(
     """
     from .. import __version__, datasets
     from .. import products as handed_over
+    from ..datasets._twin import key as twin_key
 
     rows: list[tuple[str, str]] = []
     for name in names:
@@ -111,12 +116,19 @@ def provenance_box(
         what = f'<a href="{link}">{html.escape(name)}</a>' if link.startswith("http") else html.escape(name)
         rows.append(("Dataset", f"{what} ({html.escape(entry.license)})"))
         rows += [("Checksum", f"{html.escape(f.file)} <code>{f.checksum}</code>") for f in entry.files]
+        if entry.generated is not None:
+            generated = {"preset": "default", "control": "none", **entry.generated}
+            settings = ", ".join(f"{k} = {generated[k]}" for k in sorted(generated))
+            rows.append(("Parameter", f"{html.escape(settings)} (simulated)"))
+            rows.append(("Key", f"<code>{twin_key(entry)}</code>, a digest of code, version and parameters"))
     for name in products:
         source = handed_over.provenance(name)
         rows.append(("Product", f"{html.escape(name)}, key <code>{source['key'][:16]}</code>"))
         rows += [("Product parameter", html.escape(f"{k} = {v}")) for k, v in source["parameters"].items()]
     rows.append(("Version", f"tritomo_helpers {html.escape(__version__)}"))
     rows += [("Parameter", html.escape(f"{k} = {v}")) for k, v in (parameters or {}).items()]
+    if simulated:
+        rows.append(("Simulated by", f"<pre>{html.escape(simulated)}</pre>"))
     if command:
         rows.append(("Command", f"<pre>{html.escape(command)}</pre>"))
     body = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)
