@@ -93,16 +93,16 @@ def test_error_stops_the_chapter_is_reported_and_not_kept(package):
 
 CLAIM = """import numpy as np
 from tritomo_helpers import teaching
-counts = np.random.default_rng({seed}).poisson(100, 4000)
-teaching.claim("fano", {method}, low=0.9, high=1.1, why="a Poisson process has variance / mean = 1; scatter 0.022")"""
+counts = np.random.default_rng({seed}).poisson(100, 60)
+teaching.claim("fano", {method}, low=0.75, high=1.25, why="a Poisson process has variance / mean = 1; scatter 0.18")"""
 GOOD = {"seed": 0, "method": "counts.var() / counts.mean()"}
 METHOD = {"seed": 0, "method": "counts.std() / counts.mean()"}
-# One lucky sample instead of many: what a chapter does whose seed was chosen for its answer.
-SEED = {"seed": 0, "method": "counts[:3].var() / counts[:3].mean()"}
+# The range is too narrow for so few counts, so that it holds for a seed that somebody chose and not for the next.
+SEED = {"seed": 1, "method": "counts.var() / counts.mean()"}
 
 
 @pytest.mark.parametrize(("claimed", "holds"), [(GOOD, True), (METHOD, False), (SEED, False)])
-def test_claim_fails_when_method_or_sample_falsifies_it(claimed, holds, package):
+def test_claim_fails_when_another_method_or_seed_falsifies_it(claimed, holds, package):
     path = write(package / "a.ipynb", code(CLAIM.format(**claimed)), text("It is {glue:text}`fano`."))
     run = execute.execute(path, cache=package / "kept")
     assert run.error == ""
@@ -110,7 +110,7 @@ def test_claim_fails_when_method_or_sample_falsifies_it(claimed, holds, package)
     assert (problems == []) is holds, problems
     if not holds:
         assert "fano" in problems[0]
-        assert "outside 0.9 to 1.1" in problems[0]
+        assert "outside 0.75 to 1.25" in problems[0]
 
 
 MISSING = 'from tritomo_helpers import teaching\nfiles = teaching.data("NMC_EELS_linescan_Jia")'
@@ -327,6 +327,26 @@ def test_small_book_is_built_and_its_pages_are_sound(small_book, tmp_path, capfd
 
 
 PLANTED = ["See [](nowhere).", "See {py:func}`tritomo_helpers.gone`.", "It is {glue:text}`lost`."]
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("strict", [False, True])
+def test_small_book_without_data_shows_a_box_and_fails_only_strictly(strict, small_book, tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv("TRITOMO_DATA_MIRROR", raising=False)
+    monkeypatch.setenv("TRITOMO_DATA_DIR", str(tmp_path / "empty"))
+    monkeypatch.setenv("TRITOMO_OFFLINE", "1")
+    quotes = text("It is {glue:text}`later`, and the figure is {numref}`fig-later`.")
+    drawn = code("plot(files)", metadata={"mystnb": {"figure": {"caption": "c", "name": "fig-later"}}})
+    write(small_book / "chapter.ipynb", text("# Chapter"), code(MISSING), drawn, quotes)
+    arguments = ["--source", str(small_book), "--into", str(tmp_path / "out")]
+    assert cli.main([*arguments, *(["--strict"] if strict else [])]) == int(strict)
+    said = capfd.readouterr()
+    assert ("chapter: NMC_EELS_linescan_Jia could not be had" in said.err) is strict
+    page = (tmp_path / "out" / "html" / "chapter.html").read_text()
+    assert "The dataset NMC_EELS_linescan_Jia is not here." in page
+    assert 'class="tt-box tt-unavailable"' in page
+    assert "Traceback" not in page
+    assert "could not be had when this page was built" in page
 
 
 @pytest.mark.acceptance

@@ -41,7 +41,7 @@ def _used(statement: ast.stmt) -> set[str]:
 
 
 def _changed(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement binds (``x =``) or may change in place (``x[0] =``, ``x.append()``, ``f(x)``)."""
+    """Return the names that a statement binds (``x =``) or may change (``x[0] =``, ``x.append()``, ``f(x)``)."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return set()
     found = _names(statement, ast.Store)
