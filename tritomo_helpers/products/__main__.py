@@ -7,17 +7,25 @@ from . import registry
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compute the named products, or all; ``--commit`` also puts them among the files of the package."""
+    """Compute the named products, or all, unless the cache or the package has them."""
     parser = argparse.ArgumentParser(prog="python -m tritomo_helpers.products", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
-    parser.add_argument("--commit", action="store_true", help="store in the package as well (10 MB in all)")
+    parser.add_argument(
+        "--commit",
+        action="store_true",
+        help="make the result of today's code part of the package (10 MB in all)",
+    )
     options = parser.parse_args(arguments)
     for name in options.names or sorted(registry.products()):
-        source = registry.provenance(name)
-        sys.stdout.write(f"{name}: computed in {source['seconds']} s, key {source['key'][:16]}\n")
         if options.commit:
-            registry.write(registry.COMMITTED / f"{name}.npz", registry.get(name), source)
-    sys.stdout.write(f"The products are in {registry.cache_folder()}\n")
+            stored = registry.cached(name)
+            assert stored is not None
+            registry.write(registry.committed_path(registry.products()[name]), *stored)
+        source = registry.provenance(name)
+        where = "in the cache" if registry.cached(name, make=False) else "part of the package"
+        sys.stdout.write(f"{name}: {where}, computed in {source['seconds']} s, key {source['key'][:16]}")
+        sys.stdout.write("\n" if source["same_code"] else ", by earlier code; --commit renews it\n")
+    sys.stdout.write(f"The cache is {registry.cache_folder()}\n")
     return 0
 
 
