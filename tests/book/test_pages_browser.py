@@ -2,13 +2,17 @@
 
 import functools
 import http.server
+import itertools
+import re
 import shutil
 import threading
 
+import nbformat
 import pytest
 import yaml
 
 from tools.book import BOOK, HTML, offline, stage, vendor
+from tritomo_helpers import phantoms
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
 
@@ -72,6 +76,51 @@ def test_page_is_silent_on_its_own_and_fits_a_phone(name, address, vendored, ope
     )
     assert wide == []
     assert width <= 390
+
+
+CALL = re.compile(r"\bviewer\.(?:show_\w+|sweep)\(")
+VIEWERS = {
+    path.stem: count
+    for path in map(stage.document, stage.toc_files(TOC))
+    if path and path.suffix == ".ipynb"
+    if (count := sum(len(CALL.findall(c.source)) for c in nbformat.read(path, as_version=4).cells))
+}
+
+
+def all_ready(page):
+    """Wait for every viewer to come up or to fail, and return how they fared."""
+    states = "[...document.querySelectorAll('.tritomo-viewer')].map(v => v.dataset.state || 'nothing')"
+    page.wait_for_function(f"() => {states}.every(s => s === 'ready' || s === 'failed')")
+    return page.evaluate(states)
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+def test_every_viewer_of_a_page_comes_up(name, address, open_page, record):
+    assert all_ready(settled(open_page(f"{address}/{name}.html"))) == ["ready"] * VIEWERS[name], "run make book"
+    record.requests.clear()  # the first test looks at these, and skips by name without npm
+
+
+def test_viewer_on_its_page_shows_the_values_of_the_specimen(address, open_page, record):
+    """The second viewer of "The digital twin": cobalt in cycled-200-1, made again here and compared."""
+    cobalt = phantoms.particle("cycled-200-1").tomogram("Co").values
+    page = settled(open_page(f"{address}/the-digital-twin.html"))
+    all_ready(page)
+    viewer = page.locator('.tritomo-viewer[data-kind="slices"]').first
+    assert "obalt" in viewer.get_attribute("aria-label")
+    shown = viewer.locator(".readout")
+    viewer.locator(".view").first.focus()
+    seen = []
+    for key in ("ArrowRight", "Shift+ArrowDown", "PageUp", "ArrowLeft"):
+        page.keyboard.press(key)
+        index = tuple(int(i) for i in shown.get_attribute("data-index").split(","))
+        printed = re.search(r"\d+(?:\.(\d+))?", shown.locator(".value").inner_text())
+        half = 0.5 * 10.0 ** -len(printed[1] or "")
+        assert abs(float(printed[0]) - cobalt[index]) <= 1.001 * half, f"at {index}: run make book"
+        seen.append(index)
+    moves = [tuple(b - a for a, b in zip(*pair, strict=True)) for pair in itertools.pairwise(seen)]
+    assert moves == [(0, 5, 0), (1, 0, 0), (0, 0, -1)], "down, one slice up, left"
+    assert len({float(cobalt[index]) for index in seen}) == len(seen), "a number that never changed would pass"
+    record.requests.clear()
 
 
 @pytest.mark.parametrize("name", NAMES)
