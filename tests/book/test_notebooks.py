@@ -34,6 +34,11 @@ def test_notebook_is_stripped_and_thin(path):
     assert checks.stripped_problems(nbformat.read(path, as_version=4), path.stem) == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_stem)
+def test_cells_are_short(path):
+    assert checks.length_problems(nbformat.read(path, as_version=4), path.stem) == []
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=by_stem)
 def test_chapter_has_all_its_parts(path):
     assert checks.structure_problems(nbformat.read(path, as_version=4), path.stem) == []
@@ -141,6 +146,13 @@ def test_outputs_counts_and_definitions_are_caught():
     defining = code("def f():\n    return 1")
     problems = checks.stripped_problems(notebook(printed, counted, defining, code("1")), "a")
     assert [p.split(":")[0] for p in problems] == ["a, cell 0", "a, cell 1", "a, cell 2"]
+
+
+def test_long_cells_are_caught_and_claims_are_not_counted():
+    short, long = code("\n".join(["x = 1"] * 6)), code("\n\n".join(["x = 1"] * 7))
+    claims = code('teaching.claim(\n    "a",\n    1,\n    low=0,\n    high=2,\n    digits=2,\n    why="w",\n)')
+    assert checks.length_problems(notebook(short, long, short, claims, claims, claims), "a") == []
+    assert "median cell has 7 lines" in checks.length_problems(notebook(short, long, long, claims), "a")[0]
 
 
 WHOLE = """# T

@@ -102,7 +102,7 @@ def shows_figure(cell: Any) -> bool:
     return False
 
 
-def _only_claims(cell: Any) -> bool:
+def only_claims(cell: Any) -> bool:
     """Return whether a cell does nothing but state claims; the page folds such cells."""
     try:
         statements = ast.parse(cell.source).body
@@ -144,7 +144,7 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
             continue
         fetched.update(dict.fromkeys(r["name"] for r in records(nbformat.v4.new_notebook(cells=[cell]), "data")))
         here = lineage.statements(cell)
-        if _only_claims(cell):
+        if only_claims(cell):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": CLAIMS_PROMPT, "code_prompt_hide": CLAIMS_PROMPT}
         # A figure directive wraps every output of its cell, so that the box goes into a cell of its own.
