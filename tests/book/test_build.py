@@ -285,6 +285,25 @@ def test_api_page_names_every_public_function():
         assert f":: tritomo_helpers.{name}\n" in page
 
 
+# ---------------------------------------------------------------- what is made before the chapters run
+
+
+def test_time_of_a_simulated_dataset_is_remembered_until_it_changes(tmp_path, monkeypatch):
+    notes = tmp_path / "built" / "simulated.json"
+    assert cli.simulated_in("twin/tiny", 60.0, notes=notes) == 60
+    assert cli.simulated_in("twin/tiny", 0.5, notes=notes) == 60, "had from the cache"
+    assert cli.simulated_in("twin/pristine-1", 0.5, notes=notes) == 0.5
+    monkeypatch.setattr("tritomo_helpers.datasets._twin._code_digest", lambda: "changed")
+    assert cli.simulated_in("twin/tiny", 7.0, notes=notes) == 7
+
+
+def test_dataset_that_cannot_be_simulated_is_a_problem(tmp_path):
+    path = write(tmp_path / "a.ipynb", code('files = teaching.data("twin/tiny", parts=["color"])'))
+    seconds, problems = cli.prepare([path], tmp_path)
+    assert seconds == {}
+    assert problems == ["a: the dataset twin/tiny cannot be simulated"]
+
+
 # ---------------------------------------------------------------- a whole small book
 
 

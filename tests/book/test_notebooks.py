@@ -149,10 +149,13 @@ def test_outputs_counts_and_definitions_are_caught():
 
 
 def test_long_cells_are_caught_and_claims_are_not_counted():
-    short, long = code("\n".join(["x = 1"] * 6)), code("\n\n".join(["x = 1"] * 7))
-    claims = code('teaching.claim(\n    "a",\n    1,\n    low=0,\n    high=2,\n    digits=2,\n    why="w",\n)')
-    assert checks.length_problems(notebook(short, long, short, claims, claims, claims), "a") == []
-    assert "median cell has 7 lines" in checks.length_problems(notebook(short, long, long, claims), "a")[0]
+    def problems(*lengths):
+        cells = [code("\n\n".join(["x = 1"] * length)) for length in lengths]
+        claims = 'teaching.claim(\n    "a",\n    1,\n    low=0,\n    high=2,\n    digits=2,\n    why="w",\n)'
+        return checks.length_problems(notebook(*cells, *(code(claims) for _ in range(4))), "a")
+
+    assert problems(6, 7, 6) == []
+    assert "median cell has 7 lines" in problems(6, 7, 7)[0]
 
 
 WHOLE = """# T
