@@ -1,0 +1,37 @@
+"""The README: its links lead to files, its code runs as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tools.book import ROOT
+from tritomo_helpers import io
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def missing(text):
+    """Return the relative targets of links and pictures that are not there."""
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    return [t for t in targets if t and not re.match(r"[a-z]+:", t) and not (ROOT / t).exists()]
+
+
+def test_relative_links_lead_to_files():
+    assert missing(TEXT) == []
+    assert missing("[a](LICENSE) ![b](book/gone.png) [c](#here) [d](https://example.org)") == ["book/gone.png"]
+
+
+@pytest.mark.acceptance
+def test_python_runs_as_it_stands(tmp_path):
+    if not os.environ.get("TRITOMO_DATA_MIRROR"):
+        pytest.skip("needs TRITOMO_DATA_MIRROR for etspy_needle_haadf_raw")
+    (block,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
+    said = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    values = io.load_tomogram(tmp_path / "needle.mrc").values
+    assert np.isfinite(values).all()
+    assert values.max() > 0
