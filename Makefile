@@ -18,8 +18,8 @@ book: .venv/.installed ## Run every chapter and build the pages; STRICT=1 fails 
 test: .venv/.installed ## Run the tests (under 5 minutes)
 	@$(PY) -m pytest -m "not acceptance"
 
-acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages
-	@$(PY) -m pytest -m acceptance
+acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages; CASE= as for bench
+	@$(if $(CASE),TRITOMO_BENCH_CASE="$(CASE)") $(PY) -m pytest -m acceptance
 
 lint: .venv/.installed ## Check style, types, import layers and that notebooks are stripped
 	@$(PY) -m ruff check .

@@ -515,8 +515,11 @@ class TestFailsAtOnce:
 
 
 @pytest.mark.acceptance
-def test_the_pristine_null_shows_a_negligible_rich_fraction():
-    """The default efficiency of the X-ray detectors, judged by what tomography makes of a homogeneous particle."""
+def test_rich_regions_that_tomography_finds_in_a_homogeneous_particle():
+    """The default efficiency of the X-ray detectors, judged by the null: negligible with few iterations, not with many.
+
+    The paper finds 0.1 % after 100 cycles and 0.2 to 0.5 % after 200 with the longer run.
+    """
     from scipy.ndimage import binary_dilation, gaussian_filter
 
     from tritomo_helpers import tomography
@@ -546,12 +549,20 @@ def test_the_pristine_null_shows_a_negligible_rich_fraction():
         TiltSeries(gaussian_filter(maps[..., i], (0, 1.2, 1.2)).clip(0), settings.tilt_angles_deg, 4.63)
         for i in range(4)
     ]
-    found = tomography.reconstruct(series, method="genfire", support=binary_dilation(null.mask))
-    volumes = np.stack([np.asarray(one.tomogram.values) for one in found])
-    inside = null.mask & (volumes.sum(axis=0) > 0)
-    volumes *= (np.array([6, 1, 1, 1]) / 9 / volumes[:, inside].sum(axis=1))[:, None, None, None]
-    metals = 100 * volumes[1:, inside] / volumes[:, inside].sum(axis=0)
-    assert np.all(metals.std(axis=1) < 1.75)
-    assert np.all((metals > 16.7).mean(axis=1) < 0.004)
-    deep = null.depth_nm[inside] > 5
-    assert np.all((metals[:, deep] > 16.7).mean(axis=1) < 0.001)
+    errors, rich, rich_below_surface = [], [], []
+    for oversampling, n_iterations in ((2, 200), (3, 1000)):
+        found = tomography.reconstruct(
+            series, support=binary_dilation(null.mask), oversampling=oversampling, n_iterations=n_iterations
+        )
+        volumes = np.stack([np.asarray(one.tomogram.values) for one in found])
+        inside = null.mask & (volumes.sum(axis=0) > 0)
+        volumes *= (np.array([6, 1, 1, 1]) / 9 / volumes[:, inside].sum(axis=1))[:, None, None, None]
+        metals = 100 * volumes[1:, inside] / volumes[:, inside].sum(axis=0)
+        errors.append(metals.std(axis=1))
+        rich.append(100 * (metals > 16.7).mean(axis=1))
+        rich_below_surface.append(100 * (metals[:, null.depth_nm[inside] > 5] > 16.7).mean(axis=1))
+    assert np.all(errors[0] < 1.75)
+    assert np.all(rich[0] < 0.25)
+    assert np.all(rich_below_surface[0] < 0.05)
+    assert np.all((errors[1] > errors[0] * 1.2) & (errors[1] < 2.3))
+    assert np.all((rich[1] > 0.3) & (rich[1] < 1.0))

@@ -28,9 +28,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sart": {"n_iterations": None, "relaxation": 0.3, **_SET_ASIDE},
     "cgls": {"n_iterations": None, **_SET_ASIDE},
     "genfire": {
-        "oversampling": 2,
+        "oversampling": 3,
         "interpolation_radius_px": 0.1,
-        "n_iterations": 200,
+        "n_iterations": 1000,
         "extension": True,
         "r_free_rng": None,
     },
@@ -101,9 +101,10 @@ def reconstruct(
     method : str, default "genfire"
         - ``"wbp"``: weighted back-projection (``cutoff``, share of Nyquist).
         - ``"sirt"``, ``"sart"``, ``"cgls"``: algebraic (``n_iterations``, ``relaxation``).
-        - ``"genfire"``: the published algorithm with the paper's settings (``oversampling`` 2,
-          ``interpolation_radius_px`` 0.1, ``n_iterations`` 200, resolution ``extension`` and suppression on;
-          ``r_free_rng`` a Generator to keep 5 % of the Fourier points out and report R_free).
+        - ``"genfire"``: the published algorithm with the paper's settings for ADF and EDS (``oversampling`` 3,
+          ``interpolation_radius_px`` 0.1, ``n_iterations`` 1000; for valence maps 2, 0.1 and 200), resolution
+          ``extension`` and suppression on (``r_free_rng``, a Generator, keeps 5 % of the Fourier points out and
+          reports R_free).
         - ``"genfire-fast"``: the same Fourier constraints met with momentum, stopped before noise is fitted.
         - ``"tv"``: total variation (``weight``; ``noise`` "gaussian" or "poisson"; ``finer`` parts per voxel along z
           and x; ``n_iterations`` per pass; ``n_passes``).
