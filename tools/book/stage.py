@@ -227,7 +227,7 @@ def data_page() -> str:
     """Return the datasets of the manifest as MyST."""
     from tritomo_helpers import datasets
 
-    return str(datasets.markdown_page()) if hasattr(datasets, "markdown_page") else "*(not written yet)*\n"
+    return datasets.markdown_page()
 
 
 def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:
