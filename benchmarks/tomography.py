@@ -18,8 +18,8 @@ OURS: list[tuple[str, dict[str, Any]]] = [
     ("sirt", {}),
     ("sart", {}),
     ("cgls", {}),
+    ("genfire", {"oversampling": 2, "n_iterations": 200}),
     ("genfire", {}),
-    ("genfire", {"oversampling": 3, "n_iterations": 1000}),
     ("genfire-fast", {}),
     ("tv", {}),
     ("tv", {"noise": "poisson"}),
@@ -103,7 +103,7 @@ COSTED: list[tuple[str, dict[str, Any]]] = [
     ("wbp", {}),
     ("sirt", {"n_iterations": 20}),
     ("cgls", {"n_iterations": 20}),
-    ("genfire", {"n_iterations": 50}),
+    ("genfire", {"oversampling": 2, "n_iterations": 50}),
     ("tv", {"weight": 0.01, "n_iterations": 10}),
 ]
 
