@@ -67,8 +67,8 @@ def provenance(
 ) -> None:
     """Show, closed under a figure, where it comes from.
 
-    The build puts such a box under every figure by itself, from the datasets that the chapter had fetched by then and
-    the cell that drew it. Call this in the cell of the figure to say more, or something more exact.
+    The build puts such a box under every figure by itself: the datasets and the simulations that the figure was made
+    from, as the code of the chapter tells, and the cell that drew it. Call this in the cell of the figure to say more.
 
     Parameters
     ----------
