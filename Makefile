@@ -16,7 +16,7 @@ book: .venv/.installed ## Run every chapter and build the pages; STRICT=1 fails 
 	@$(PY) tools/build_book.py $(if $(filter 1,$(STRICT)),--strict)
 
 test: .venv/.installed ## Run the tests (under 5 minutes)
-	@$(PY) -m pytest -m "not acceptance"
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not acceptance" --numprocesses 2 --dist loadfile
 
 acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages; CASE= as for bench
 	@$(if $(CASE),TRITOMO_BENCH_CASE="$(CASE)") $(PY) -m pytest -m acceptance
