@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
 from tools.book import ROOT
@@ -29,6 +30,8 @@ def test_relative_links_lead_to_files():
 def test_python_runs_as_it_stands(tmp_path):
     if not os.environ.get("TRITOMO_DATA_MIRROR"):
         pytest.skip("needs TRITOMO_DATA_MIRROR for etspy_needle_haadf_raw")
+    if psutil.virtual_memory().available < 12e9:
+        pytest.skip("needs 12 GB of free memory: the block reconstructs the whole needle")
     (block,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
     said = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
