@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import cases, peers
-from tritomo_helpers import metrics, tilt_series, tomography
+from tritomo_helpers import alignment, datasets, io, metrics, phantoms, simulation, tilt_series, tomography
 
 pytestmark = pytest.mark.acceptance
 
@@ -80,3 +80,63 @@ def test_genfire_needs_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200e6
+
+
+def check_choices(result, method):
+    """Assert that what a result says about itself hangs together."""
+    assert np.isfinite(result.r_factor).all()
+    assert (result.r_factor > 0).all()
+    assert result.seconds > 0
+    if method == "genfire":
+        assert result.choices["oversampling"] == 2
+        assert result.choices["n_iterations"] == 200
+        assert result.r_factor.size == 200
+        # with every point enforced in the middle third the fit is better than at the start, where few are
+        assert 0 < result.r_factor.min() < result.r_factor[0] <= 1
+    if method == "tv":
+        tried = result.choices["held_out_errors"]
+        # between the weights tried, next to the best of them
+        assert result.choices["weight"] == pytest.approx(min(tried, key=tried.get), rel=0.5)
+        assert len(tried) >= 3
+
+
+@pytest.fixture(scope="module")
+def aligned_twin():
+    """The twin at the published dose with drift, tilt errors and displaced images; aligned without its truth."""
+    settings = simulation.Acquisition(signals=("adf",), repeats=False)
+    adf = simulation.acquire(phantoms.particle("pristine-1"), settings, rng=np.random.default_rng(21)).adf
+    aligned = alignment.apply(adf, alignment.estimate(adf))
+    masks = tilt_series.otsu_masks(aligned)
+    vacuum = np.median(aligned.images[~masks])
+    clean = tilt_series.apply_masks(aligned.replace(images=aligned.images - vacuum), masks)
+    support = tomography.support_from_masks(aligned.replace(images=masks))
+    return clean.replace(images=clean.images[:, 28:36]), support[:, 28:36]
+
+
+@pytest.fixture(scope="module")
+def needle():
+    try:
+        files = datasets.fetch("etspy_needle_haadf_aligned")
+    except (OSError, ValueError) as error:
+        pytest.skip(f"the needle cannot be had: {error}")
+    whole = io.load_tilt_series(files["tilt_series"], tilt_axis="x")
+    dense = whole.replace(images=whole.images[:, 100:104, 64:192] / 1e4)
+    support = tomography.support_from_masks(dense.replace(images=tilt_series.otsu_masks(dense)))
+    few = dense.replace(images=dense.images[::5], tilt_angles_deg=dense.tilt_angles_deg[::5])
+    return few, support
+
+
+# Parts of a voxel help where edges are sharp. On the needle plain voxels predict better:
+# 0.022 against 0.026, with 0.024 for SIRT.
+@pytest.mark.parametrize(("name", "finer"), [("aligned_twin", 2), ("needle", 1)])
+def test_left_out_tilts_are_predicted_better_than_by_wbp_and_sirt(name, finer, request):
+    series, support = request.getfixturevalue(name)
+    ways = {"wbp": {}, "sirt": {}, "tv": {"finer": finer}}
+    error = {
+        method: tomography.held_out_error(series, method=method, support=support, n_folds=1, **options)
+        for method, options in ways.items()
+    }
+    assert error["tv"] < error["sirt"] < error["wbp"]
+    ways["genfire"] = {"oversampling": 2, "n_iterations": 200}
+    for method, options in ways.items():
+        check_choices(tomography.reconstruct(series, method=method, support=support, **options), method)
