@@ -119,7 +119,8 @@ def etspy_sirt(ts: TiltSeries, support: NDArray[np.bool_], n_iterations: int) ->
     """Run ETSpy's SIRT on the CPU with positivity; raise ImportError if it is not installed."""
     from etspy.base import TomoStack
 
-    stack = TomoStack(np.asarray(ts.images), tilts=ts.tilt_angles_deg[:, None])
+    # ETSpy puts the tilt axis along x and turns about (N - 1) / 2: one more column makes that our N // 2.
+    images = np.pad(np.asarray(ts.images).transpose(0, 2, 1), ((0, 0), (0, 1), (0, 0)))
+    stack = TomoStack(images, tilts=ts.tilt_angles_deg[:, None])
     result = stack.reconstruct(method="SIRT", iterations=n_iterations, constrain=True, cuda=False)
-    # ETSpy puts the tilt axis along x of the stack
-    return np.asarray(result.data, dtype=np.float32).reshape(support.shape) * support
+    return np.asarray(result.data, dtype=np.float32).transpose(1, 0, 2)[:-1, :, :-1] * support
