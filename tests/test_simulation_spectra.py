@@ -550,10 +550,12 @@ def test_rich_regions_that_tomography_finds_in_a_homogeneous_particle():
         for i in range(4)
     ]
     errors, rich, rich_below_surface = [], [], []
-    for oversampling, n_iterations in ((2, 200), (3, 1000)):
-        found = tomography.reconstruct(
-            series, support=binary_dilation(null.mask), oversampling=oversampling, n_iterations=n_iterations
-        )
+    for options in (
+        {"oversampling": 2, "n_iterations": 200},
+        {"oversampling": 3, "n_iterations": 1000},
+        {"method": "sirt"},
+    ):
+        found = tomography.reconstruct(series, support=binary_dilation(null.mask), **options)
         volumes = np.stack([np.asarray(one.tomogram.values) for one in found])
         inside = null.mask & (volumes.sum(axis=0) > 0)
         volumes *= (np.array([6, 1, 1, 1]) / 9 / volumes[:, inside].sum(axis=1))[:, None, None, None]
@@ -566,3 +568,5 @@ def test_rich_regions_that_tomography_finds_in_a_homogeneous_particle():
     assert np.all(rich_below_surface[0] < 0.05)
     assert np.all((errors[1] > errors[0] * 1.2) & (errors[1] < 2.3))
     assert np.all((rich[1] > 0.3) & (rich[1] < 1.0))
+    assert np.all(errors[2] < 0.9)
+    assert np.all(rich[2] < 0.01)

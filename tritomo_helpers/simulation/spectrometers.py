@@ -66,10 +66,12 @@ class Eds:
     0.5        2x, 200      2.0 to 2.1     0.6 to 0.8
     0.25       2x, 200      2.9 to 3.1     2.8 to 4.0
     1.0        3x, 1000     2.0 to 2.1     0.6 to 0.7 (0.1 below the first 5 nm)
+    1.0        SIRT, TV     0.6 to 0.7     0 (stop and weight chosen on tilts set aside)
     ========== ============ ============== ===========================================
 
     The paper's rich fractions are 0.1 to 0.5 %. So only nearly ideal counting and an early stop make the null of a
-    pristine particle negligible; with the paper's own 3x and 1000 iterations it is not, even at efficiency 1.
+    pristine particle negligible; with the paper's own 3x and 1000 iterations it is not, even at efficiency 1. SIRT and
+    TV leave none, which says nothing yet about how much of a real region they would leave.
     """
 
     n_channels: int = constants.EDS_CHANNELS
