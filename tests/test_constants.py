@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 import xraylib
@@ -47,22 +45,6 @@ def test_holes_follow_from_electron_counts():
     for species, holes in constants.D_HOLES.items():
         element, valence = constants.SPECIES_ELEMENT[species], int(species[-1])
         assert holes == 10 - (constants.ATOMIC_NUMBER[element] - 18 - valence)
-
-
-def test_colors_are_distinct_and_known_to_every_state():
-    assert set(constants.VALENCE_COLORS) == set(constants.D_HOLES)
-    for colors in (constants.ELEMENT_COLORS, constants.VALENCE_COLORS):
-        assert len(set(colors.values())) == len(colors)
-        assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in colors.values())
-
-
-def test_higher_valence_is_darker():
-    def brightness(color):
-        return sum(int(color[i : i + 2], 16) for i in (1, 3, 5))
-
-    shades = constants.VALENCE_COLORS
-    assert brightness(shades["Mn4"]) < brightness(shades["Mn3"]) < brightness(shades["Mn2"])
-    assert brightness(shades["Co3"]) < brightness(shades["Co2"])
 
 
 def test_tables_cannot_be_changed():

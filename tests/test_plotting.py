@@ -1,9 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tritomo_helpers import plotting
+from tritomo_helpers import constants, plotting
 from tritomo_helpers.plotting import style
+from tritomo_helpers.viewer import _color
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +32,20 @@ def luminance(color):
 
 
 def test_each_element_and_valence_state_has_its_own_color():
-    colors = [*plotting.ELEMENT_COLORS.values()]
-    assert len({c.lower() for c in colors}) == len(colors)
+    assert set(plotting.VALENCE_COLORS) == set(constants.D_HOLES)
+    for colors in (plotting.ELEMENT_COLORS, plotting.VALENCE_COLORS):
+        assert len(set(colors.values())) == len(colors)
+        assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in colors.values())
     assert style.color_of("Mn L3") == plotting.ELEMENT_COLORS["Mn"]
     assert style.color_of("total", "black") == "black"
     states = [style.color_of(s) for s in ("Mn4+", "Mn3+", "Mn2+")]
     assert len(set(states)) == 3
+
+
+@pytest.mark.parametrize("quantity", ["ADF (counts)", "HAADF", "intensity", "Mn (at%)", "difference (nm)", "Δ (at%)"])
+def test_figures_and_viewers_choose_one_color_map(quantity):
+    colors = plotting.show_image(np.eye(3), quantity=quantity).images[0].get_cmap()
+    assert colors.name == _color.choose_color_map(None, quantity) == style.color_map_of(quantity)
 
 
 def test_higher_valence_is_darker():

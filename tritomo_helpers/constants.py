@@ -1,7 +1,7 @@
 """Numbers that the whole project shares, each with its source.
 
-Edge onsets, X-ray lines, the material, the published experiment and the colors of the book. This is data; the
-formulas that use it live in :mod:`tritomo_helpers.spectroscopy`.
+Edge onsets, X-ray lines, the material and the published experiment. This is data; the formulas that use it live in
+:mod:`tritomo_helpers.spectroscopy`, and the colors of the book in :mod:`tritomo_helpers.plotting.style`.
 """
 
 from types import MappingProxyType
@@ -154,18 +154,3 @@ EDS_CHANNEL_EV: Final = 10.0
 EDS_SOLID_ANGLE_SR: Final = 0.7
 EDS_ELEVATION_DEG: Final = 18.0
 EDS_AZIMUTHS_DEG: Final = (45.0, 135.0, 225.0, 315.0)
-
-# --- One visual language --------------------------------------------------------------------------------------------
-# Okabe and Ito, Color Universal Design (2008): safe for color-blind readers. Valence states are shades of their
-# element, dark for high.
-ELEMENT_COLORS: Final = MappingProxyType({"O": "#D55E00", "Mn": "#CC79A7", "Co": "#0072B2", "Ni": "#009E73"})
-VALENCE_COLORS: Final = MappingProxyType(
-    {
-        "Mn4": "#7A2E5A",
-        "Mn3": "#CC79A7",
-        "Mn2": "#E3A9C8",
-        "Co3": "#004B76",
-        "Co2": "#56A5D8",
-        "Ni2": "#009E73",
-    },
-)

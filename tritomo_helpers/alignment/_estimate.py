@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .._typing import Floats
 from .._validation import check_option, fail
 from ..containers import TiltSeries
 from ..tilt_series import background_level, neighbor_correlation, otsu_masks
 from . import _matching, _moments
 from ._result import Alignment
-from ._warp import Array, coordinates, turn, warp
+from ._warp import coordinates, turn, warp
 
 METHODS = ("common-line", "center-of-mass", "cross-correlation", "projection-matching")
 
@@ -40,8 +41,8 @@ class _Work:
     """Tilts still in use, in one place while they are being fitted."""
 
     raw: NDArray[Any]
-    images: Array  # background-free, zero outside the masks
-    angles_deg: Array
+    images: Floats  # background-free, zero outside the masks
+    angles_deg: Floats
     used: NDArray[np.bool_]
     failures: dict[float, str] = field(default_factory=dict)
     why: list[str] = field(default_factory=list)
@@ -53,9 +54,9 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Fit:
-    shifts_px: Array  # (used tilts, 2)
+    shifts_px: Floats  # (used tilts, 2)
     rotation_deg: float
-    scores: Array  # (used tilts, measures), relative residuals
+    scores: Floats  # (used tilts, measures), relative residuals
     notes: tuple[str, ...] = ()
 
 
@@ -285,14 +286,14 @@ def _fit(work: _Work, method: str, extended: str, fit_rotation: bool) -> _Fit:
     return fitted
 
 
-def _by_mass(images: Array, angles: Array, start: Array) -> _Fit:
+def _by_mass(images: Floats, angles: Floats, start: Floats) -> _Fit:
     """Center of mass alone; the residuals still say whether the tilts agree."""
     window = np.ones(images.shape[1])
     checked = _moments.fit(images, angles, start, 0.0, window=window, fit_rotation=False, max_iterations=0)
     return _Fit(start, 0.0, checked.residuals, (_RESIDUALS,))
 
 
-def _by_moments(images: Array, angles: Array, start: Array, rows: Array, fit_rotation: bool) -> _Fit:
+def _by_moments(images: Floats, angles: Floats, start: Floats, rows: Floats, fit_rotation: bool) -> _Fit:
     found = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=fit_rotation)
     notes = [_RESIDUALS]
     if fit_rotation and found.rotation_error_deg > ROTATION_ERROR_DEG:
@@ -310,7 +311,7 @@ def _by_moments(images: Array, angles: Array, start: Array, rows: Array, fit_rot
     return _Fit(shifts, found.rotation_deg, found.residuals, tuple(notes))
 
 
-def _by_matching(images: Array, angles: Array, start: _Fit, rows: Array, columns: Array) -> _Fit:
+def _by_matching(images: Floats, angles: Floats, start: _Fit, rows: Floats, columns: Floats) -> _Fit:
     half_x = images.shape[2] // 2
     if np.all(columns == 1):  # no need to reconstruct vacuum
         seen = np.flatnonzero(warp(images, start.shifts_px, start.rotation_deg).max(axis=(0, 1)) > 0.01 * images.max())
@@ -337,14 +338,14 @@ def _by_matching(images: Array, angles: Array, start: _Fit, rows: Array, columns
     return replace(start, shifts_px=found.shifts_px, scores=found.residual[:, None], notes=(*start.notes, note))
 
 
-def _centers(images: Array) -> Array:
+def _centers(images: Floats) -> Floats:
     """Center of mass (y, x) of each image from index N // 2, shape (tilt, 2)."""
     total = images.sum(axis=(1, 2))
     y, x = coordinates(images.shape[1]), coordinates(images.shape[2])
     return np.stack([images.sum(axis=2) @ y / total, images.sum(axis=1) @ x / total], axis=1)
 
 
-def _inside(shifts: Array, n: int) -> Array:
+def _inside(shifts: Floats, n: int) -> Floats:
     """Weight of each index that lies inside every shifted frame, with soft ends and room for a small turn."""
     margin = 4 + n // 50
     first, last = int(np.ceil(shifts.max(initial=0))) + margin, n - 1 + int(np.floor(shifts.min(initial=0))) - margin
@@ -361,7 +362,7 @@ def _inside(shifts: Array, n: int) -> Array:
     return np.clip(np.convolve(window, soft / soft.sum(), mode="same"), 0, 1)
 
 
-def _worst(scores: Array) -> int | None:
+def _worst(scores: Floats) -> int | None:
     """Index of the tilt that disagrees most with the others, if any disagrees too much."""
     ratio = scores / np.maximum(np.median(scores, axis=0), 1e-12)
     bad = (ratio > FAIL_RATIO) & (scores > FAIL_RESIDUAL)

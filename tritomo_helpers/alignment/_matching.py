@@ -4,20 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._typing import Floats
 from ..projection import Projector
-from ._warp import Array, coordinates, subpixel_shift, turn, warp
+from ._warp import coordinates, subpixel_shift, turn, warp
 
 
 @dataclass(frozen=True)
 class Match:
     """Result of `refine`: what to apply, and how well each tilt agrees with the reprojection."""
 
-    shifts_px: Array
-    residual: Array  # (tilt,) norm of the difference over norm of the image, after one factor of brightness
+    shifts_px: Floats
+    residual: Floats  # (tilt,) norm of the difference over norm of the image, after one factor of brightness
     steps_px: list[float]  # largest change of each round
 
 
-def taper(n: int, fraction: float = 0.15) -> Array:
+def taper(n: int, fraction: float = 0.15) -> Floats:
     """Return 1 in the middle and a smooth fall to 0 at both ends, shape (n,)."""
     ramp = np.sin(np.linspace(0, np.pi / 2, max(int(fraction * n), 2), endpoint=False)) ** 2
     window = np.ones(n)
@@ -26,7 +27,7 @@ def taper(n: int, fraction: float = 0.15) -> Array:
     return window
 
 
-def chain(images: Array, angles_deg: Array, *, stretch: bool, max_iterations: int = 4) -> Array:
+def chain(images: Floats, angles_deg: Floats, *, stretch: bool, max_iterations: int = 4) -> Floats:
     """Register each tilt to its neighbor, outward from the smallest tilt, by cross-correlation.
 
     Parameters
@@ -63,11 +64,11 @@ def chain(images: Array, angles_deg: Array, *, stretch: bool, max_iterations: in
     return shifts
 
 
-def _windowed(image: Array, window: Array) -> Array:
+def _windowed(image: Floats, window: Floats) -> Floats:
     return np.asarray((image - np.average(image, weights=window)) * window)
 
 
-def _stretched(image: Array, factor: float) -> Array:
+def _stretched(image: Floats, factor: float) -> Floats:
     """Widen an image along x about index N // 2."""
     if factor == 1.0:
         return image
@@ -76,12 +77,12 @@ def _stretched(image: Array, factor: float) -> Array:
 
 
 def refine(
-    images: Array,
-    angles_deg: Array,
-    shifts_px: Array,
+    images: Floats,
+    angles_deg: Floats,
+    shifts_px: Floats,
     rotation_deg: float,
     *,
-    window: Array,
+    window: Floats,
     half_depth_px: int,
     half_width_px: int,
     n_rounds: int = 8,
@@ -133,7 +134,7 @@ def refine(
     return Match(shifts_px, residual, steps)
 
 
-def reproject(projector: Projector, images: Array, window: Array, n_iterations: int, positive: bool) -> Array:
+def reproject(projector: Projector, images: Floats, window: Floats, n_iterations: int, positive: bool) -> Floats:
     """SIRT on the pixels inside the window, then projected back to the angles."""
     weight = np.broadcast_to(window, images.shape).astype(np.float32)
     rows = projector.forward(np.ones((projector.shape[0], images.shape[1], projector.shape[1]), dtype=np.float32))
@@ -149,7 +150,7 @@ def reproject(projector: Projector, images: Array, window: Array, n_iterations: 
     return projector.forward(volume).astype(np.float64)
 
 
-def _without_gauge(shifts: Array, angles_deg: Array) -> Array:
+def _without_gauge(shifts: Floats, angles_deg: Floats) -> Floats:
     """Take out what a moved specimen explains: a constant along the axis, x0 cos t + z0 sin t across it."""
     theta = np.deg2rad(angles_deg)
     basis = np.stack([np.cos(theta), np.sin(theta)], axis=1)

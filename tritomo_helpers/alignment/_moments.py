@@ -16,43 +16,44 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ._warp import Array, coordinates, turn, warp
+from .._typing import Floats
+from ._warp import coordinates, turn, warp
 
 
 @dataclass(frozen=True)
 class Consistency:
     """Result of `fit`: what to apply, and how far each tilt is from agreeing with the others."""
 
-    shifts_px: Array
+    shifts_px: Floats
     rotation_deg: float
     rotation_error_deg: float  # standard error; infinite if not fitted
-    residuals: Array  # (tilt, order), see `disagreement`
+    residuals: Floats  # (tilt, order), see `disagreement`
 
 
-def _basis(theta: Array, order: int) -> list[Array]:
+def _basis(theta: Floats, order: int) -> list[Floats]:
     """Functions of the tilt angle that a moment of this order is made of."""
     return [np.cos(theta) ** (order - j) * np.sin(theta) ** j for j in range(order + 1)]
 
 
-def _outside(basis: list[Array]) -> Array:
+def _outside(basis: list[Floats]) -> Floats:
     """Projection matrix (tilt, tilt) onto everything the basis functions of the tilt angle cannot explain."""
     q, _ = np.linalg.qr(np.stack(basis, axis=1))
     return np.asarray(np.eye(q.shape[0]) - q @ q.T)
 
 
-def moments(images: Array, n: int = 3) -> list[Array]:
+def moments(images: Floats, n: int = 3) -> list[Floats]:
     """Return the first n moments across the axis, each (tilt, y)."""
     x = coordinates(images.shape[2])
     return [images @ x**k for k in range(n)]
 
 
 def fit(
-    images: Array,
-    angles_deg: Array,
-    shifts_px: Array,
+    images: Floats,
+    angles_deg: Floats,
+    shifts_px: Floats,
     rotation_deg: float,
     *,
-    window: Array,
+    window: Floats,
     fit_rotation: bool,
     max_iterations: int = 15,
     tolerance_px: float = 2e-3,
@@ -97,7 +98,7 @@ def fit(
     return Consistency(shifts_px, rotation_deg, error, residuals)
 
 
-def disagreement(images: Array, angles_deg: Array, window: Array, *, n_orders: int = 4) -> Array:
+def disagreement(images: Floats, angles_deg: Floats, window: Floats, *, n_orders: int = 4) -> Floats:
     r"""Measure how far each tilt is from agreeing with the others, in several moments.
 
     The moment of order k across the axis must be a sum of :math:`\cos^{k-j} t \sin^j t`, j = 0 ... k. Orders 0 and 1
@@ -131,25 +132,25 @@ def disagreement(images: Array, angles_deg: Array, window: Array, *, n_orders: i
     return result
 
 
-def _normalized(images: Array, window: Array, n: int = 3) -> list[Array]:
+def _normalized(images: Floats, window: Floats, n: int = 3) -> list[Floats]:
     """Moments of images whose mass inside the window is made equal."""
     found = moments(images, n)
     totals = found[0] @ window
     return [moment * (np.median(totals) / totals)[:, None] for moment in found]
 
 
-def _slope(profiles: Array) -> Array:
+def _slope(profiles: Floats) -> Floats:
     return np.asarray(np.gradient(profiles, axis=1))
 
 
 def _solve(
-    conditions: list[Array],
-    data: list[Array],
-    slopes: list[list[Array]],
+    conditions: list[Floats],
+    data: list[Floats],
+    slopes: list[list[Floats]],
     weights: list[float],
-    window: Array,
+    window: Floats,
     fit_rotation: bool,
-) -> tuple[Array, float, float]:
+) -> tuple[Floats, float, float]:
     """Solve one Gauss-Newton step for all tilts: shifts, turn and its standard error, in pixels and degrees.
 
     A condition couples tilts only through its (tilt, tilt) matrix.
@@ -181,7 +182,7 @@ def _solve(
     return step, float(np.clip(np.rad2deg(solution[-1]), -2, 2)), float(error)
 
 
-def specimen_path(angles_deg: Array, positions_px: Array) -> NDArray[np.float64]:
+def specimen_path(angles_deg: Floats, positions_px: Floats) -> NDArray[np.float64]:
     """Fit the path of a point, x0 cos t + z0 sin t, and return it at every tilt."""
     theta = np.deg2rad(angles_deg)
     basis = np.stack([np.cos(theta), np.sin(theta)], axis=1)

@@ -1,20 +1,19 @@
 """Moving images: shift first, then turn about the center of the frame."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[np.float64]
+from .._typing import Floats
 
 
-def turn(vectors: Array, angle_deg: float) -> Array:
+def turn(vectors: Floats, angle_deg: float) -> Floats:
     """Turn vectors (..., 2) in (y, x): x moves toward y for a positive angle."""
     cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
     y, x = vectors[..., 0], vectors[..., 1]
     return np.stack([cosine * y + sine * x, cosine * x - sine * y], axis=-1)
 
 
-def warp(images: Array, shifts_px: Array, rotation_deg: float) -> Array:
+def warp(images: Floats, shifts_px: Floats, rotation_deg: float) -> Floats:
     """Shift each image and turn it about index N // 2, with one cubic interpolation; zero comes in from outside."""
     center = np.array([n // 2 for n in images.shape[1:]])
     back = np.stack([turn(unit, -rotation_deg) for unit in np.eye(2)], axis=1)
@@ -26,12 +25,12 @@ def warp(images: Array, shifts_px: Array, rotation_deg: float) -> Array:
     )
 
 
-def coordinates(n: int) -> Array:
+def coordinates(n: int) -> Floats:
     """Position of each index in pixels; the origin is index n // 2."""
     return np.arange(n, dtype=np.float64) - n // 2
 
 
-def subpixel_shift(image: Array, reference: Array, *, limit_px: float | None = None) -> Array:
+def subpixel_shift(image: Floats, reference: Floats, *, limit_px: float | None = None) -> Floats:
     """Find the shift to be applied to `image` that maximizes its cross-correlation with `reference`.
 
     The integer maximum is refined by Newton steps on the Fourier series of the correlation, which needs no upsampling.

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .._typing import Floats
 from ..constants import NCM111_FORMULA_UNITS_PER_NM3, ROCK_SALT_LATTICE_NM, SPINEL_LATTICE_NM
 from .clusters import Clusters
-from .shapes import Floats
 
 LAYERED_OXYGEN = 2 / 3
 ROCK_SALT_OXYGEN = 1 / 2

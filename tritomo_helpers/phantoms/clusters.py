@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .shapes import Floats
+from .._typing import Floats
 
 EDGE_NM = 2.0
 """Half width of a cluster's smooth edge."""

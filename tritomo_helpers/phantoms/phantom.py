@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._typing import Floats
 from .._validation import check_option, check_shape
 from ..containers import Tomogram
 from .chemistry import METALS, SPECIES
-from .shapes import Floats, coverage, largest_feret_nm
+from .shapes import coverage, largest_feret_nm
 from .specimen import Body, chunks, tilt_directions
 from .stages import FIELD_OF_VIEW_NM
 

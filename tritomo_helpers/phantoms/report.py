@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._typing import Floats
 from .._validation import check_option, check_positive, fail
 from .chemistry import METALS
 from .phantom import Phantom
-from .shapes import Floats
 from .stages import FIELD_OF_VIEW_NM, RICH_THRESHOLD_AT_PERCENT
 
 if TYPE_CHECKING:

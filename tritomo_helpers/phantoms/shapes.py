@@ -5,9 +5,8 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from .._typing import Floats
 
 EDGE_WIDTH_NM = 5.0
 """The density falls from full to zero over this depth. Ours: as soft as one voxel, so that point samples, voxel sums

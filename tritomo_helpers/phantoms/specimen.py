@@ -7,10 +7,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._typing import Floats
 from .._validation import check_shape
 from . import clusters as blobs
 from .chemistry import METALS, SPECIES, Chemistry, Local, Values, Waves, calibrate
-from .shapes import Balls, Floats, Shape, coverage, rough_polyhedron
+from .shapes import Balls, Shape, coverage, rough_polyhedron
 from .stages import FIELD_OF_VIEW_NM, RICH_THRESHOLD_AT_PERCENT, SPECIMENS, STAGES, Stage
 
 RAY_STEP_NM = 2.0

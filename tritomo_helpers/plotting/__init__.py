@@ -6,7 +6,6 @@ scale bar and a color bar with its unit; spectra are in eV with their edges mark
 notebook and no chapter sets a style of its own.
 """
 
-from ..constants import ELEMENT_COLORS, VALENCE_COLORS
 from .curves import (
     mark_windows,
     show_curves,
@@ -17,7 +16,18 @@ from .curves import (
 )
 from .geometry import show_geometry
 from .images import add_scale_bar, show_difference, show_image, show_images
-from .style import NULL, OURS, PAPER, TRUTH, color_of, element_of, use_style
+from .style import (
+    ELEMENT_COLORS,
+    NULL,
+    OURS,
+    PAPER,
+    TRUTH,
+    VALENCE_COLORS,
+    color_map_of,
+    color_of,
+    element_of,
+    use_style,
+)
 
 __all__ = [
     "ELEMENT_COLORS",
@@ -27,6 +37,7 @@ __all__ = [
     "TRUTH",
     "VALENCE_COLORS",
     "add_scale_bar",
+    "color_map_of",
     "color_of",
     "element_of",
     "mark_windows",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_ndim, check_positive, fail
+from .style import color_map_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,11 +31,11 @@ def _limits(images: Sequence[NDArray[Any]], limits: tuple[float, float] | None) 
 
 
 def _color_map(cmap: Any, quantity: str) -> Any:
-    """Return the color map: ADF gray, everything else cividis; not-measured pixels stay light gray."""
+    """Return the color map, that of the quantity unless told; not-measured pixels stay light gray."""
     import matplotlib as mpl
 
-    name = cmap if cmap is not None else ("gray" if quantity.startswith("ADF") else "cividis")
-    return (mpl.colormaps[name] if isinstance(name, str) else name).with_extremes(bad="0.85")
+    cmap = color_map_of(quantity) if cmap is None else cmap
+    return (mpl.colormaps[cmap] if isinstance(cmap, str) else cmap).with_extremes(bad="0.85")
 
 
 def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any, pixel_size_nm: float | None) -> Any:

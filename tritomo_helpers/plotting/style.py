@@ -5,14 +5,29 @@ from __future__ import annotations
 import re
 from importlib.resources import as_file, files
 from io import BytesIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..constants import ELEMENT_COLORS, VALENCE_COLORS
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# Okabe and Ito, Color Universal Design (2008): safe for color-blind readers. Valence states are shades of their
+# element, dark for high.
+ELEMENT_COLORS: Final = MappingProxyType({"O": "#D55E00", "Mn": "#CC79A7", "Co": "#0072B2", "Ni": "#009E73"})
+VALENCE_COLORS: Final = MappingProxyType(
+    {
+        "Mn4": "#7A2E5A",
+        "Mn3": "#CC79A7",
+        "Mn2": "#E3A9C8",
+        "Co3": "#004B76",
+        "Co2": "#56A5D8",
+        "Ni2": "#009E73",
+    },
+)
+#: Color maps that figures and viewers offer.
+COLOR_MAPS: Final = ("gray", "cividis", "magma", "RdBu_r", "RdBu")
 
 # Keyword arguments for ``Axes.plot``, ``Axes.errorbar`` and, for the null, ``Axes.fill_between``.
 TRUTH: Final[dict[str, Any]] = {"color": "black", "linestyle": "--", "linewidth": 1.4, "zorder": 3}
@@ -138,3 +153,17 @@ def color_of(label: str, default: str = "0.25") -> str:
             if name.rstrip("+") == key:
                 return color
     return ELEMENT_COLORS.get(element_of(label), default)
+
+
+def color_map_of(quantity: str) -> str:
+    """Return the color map of a quantity: intensities gray, differences red to blue, everything else cividis.
+
+    Examples
+    --------
+    >>> color_map_of("ADF (counts)"), color_map_of("difference (at%)"), color_map_of("Mn (at%)")
+    ('gray', 'RdBu_r', 'cividis')
+    """
+    words = quantity.lower()
+    if "difference" in words or "error" in words or words.startswith("δ"):
+        return "RdBu_r"
+    return "gray" if words.startswith(("adf", "haadf", "intensity")) else "cividis"

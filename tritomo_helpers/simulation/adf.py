@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import constants
+from .._typing import Floats
 from ..phantoms import Phantom
 from .rays import Exposure
 from .settings import Acquisition
-
-Floats = NDArray[np.float64]
 
 # Mn anchors the scale: its cross-section is that of Rutherford, every other element follows Z^gamma from there.
 ANCHOR = "Mn"

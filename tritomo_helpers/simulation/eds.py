@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._typing import Floats
 from .._validation import fail
 from ..constants import (
     ATOMIC_WEIGHT_G_PER_MOL,
@@ -30,7 +31,6 @@ from .rays import Exposure
 from .settings import Acquisition
 from .spectrometers import Eds, count_in_blocks
 
-Floats = NDArray[np.float64]
 ELEMENTS = ("O", "Mn", "Co", "Ni")
 # Lines shown in the truth, one per element: what the published maps used.
 _MAIN_LINE = {"O": "Ka", "Mn": "La", "Co": "La", "Ni": "La"}

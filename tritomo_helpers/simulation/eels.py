@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._typing import Floats
 from .._validation import fail
 from ..constants import (
     ATOMIC_WEIGHT_G_PER_MOL,
@@ -35,7 +36,6 @@ from .rays import Exposure
 from .settings import Acquisition
 from .spectrometers import LOWEST_CORE_LOSS_EV, Eels, count_in_blocks
 
-Floats = NDArray[np.float64]
 # Pixels over which the drift of the energy axis wanders.
 _DRIFT_MEMORY_PX = 100.0
 

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._typing import Floats
 from .._validation import fail
 from ..phantoms import Phantom
 from .settings import Acquisition
-
-Floats = NDArray[np.float64]
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 

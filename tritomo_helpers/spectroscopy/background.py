@@ -4,13 +4,12 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._typing import Floats
 from .._validation import check_option
 from ..constants import BARN_NM2, BOHR_RADIUS_NM, ELECTRON_REST_ENERGY_KEV, RYDBERG_EV
 from .continuum import kinetic_mass_energy_ev, optical_strength
-
-Array = NDArray[np.float64]
 
 _BOHR_AREA_BARN: Final = 4 * np.pi * BOHR_RADIUS_NM**2 / BARN_NM2
 _OUTER_SHELLS: Final = MappingProxyType(
@@ -29,7 +28,7 @@ OUTER_ELEMENTS: Final = tuple(_OUTER_ELECTRONS)
 """Elements for which :func:`outer_shell_background` is known."""
 
 
-def bethe_ridge_angle_mrad(energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0) -> Array:
+def bethe_ridge_angle_mrad(energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0) -> Floats:
     """Angle at which a free electron at rest takes up the energy loss.
 
     Examples
@@ -44,7 +43,7 @@ def bethe_ridge_angle_mrad(energy_ev: ArrayLike, *, beam_energy_kev: float = 300
 
 def outer_shell_background(
     element: str, energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0, collection_angle_mrad: float = 100.0
-) -> Array:
+) -> Floats:
     r"""Cross-section per eV and atom of the electrons outside the edges studied here, far above their binding energy.
 
     Two parts: small angles excite them as photons would (dipole part, up to the Bethe ridge), large angles knock them

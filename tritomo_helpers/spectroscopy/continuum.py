@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._typing import Floats
 from .._validation import check_finite, check_option, check_positive, fail
 from ..constants import (
     ATOMIC_NUMBER,
@@ -28,8 +29,7 @@ from ..constants import (
     RYDBERG_EV,
 )
 
-Array = NDArray[np.float64]
-OscillatorStrength = Callable[["Edge", Array, Array], Array]
+OscillatorStrength = Callable[["Edge", Floats, Floats], Floats]
 """A continuum model: (edge, energy_ev, (q a0)²) -> df/dE per eV and atom; the last two broadcast."""
 
 _BOHR_AREA_BARN: Final = 4 * np.pi * BOHR_RADIUS_NM**2 / BARN_NM2
@@ -92,7 +92,7 @@ def parse_edge(edge: str) -> Edge:
 
 
 # --- The atom: oscillator strengths --------------------------------------------------------------------------------
-def _coulomb_factor(k2: Array, denominator: Array, scale: float) -> Array:
+def _coulomb_factor(k2: Floats, denominator: Floats, scale: float) -> Floats:
     """Coulomb factor of a hydrogenic continuum state; `scale` is 2 for K, 1 for L; k2 < 0 is bound-like."""
     k = np.maximum(np.sqrt(np.abs(k2)), 1e-6)
     angle = np.arctan2(scale * k, denominator)
@@ -102,7 +102,7 @@ def _coulomb_factor(k2: Array, denominator: Array, scale: float) -> Array:
     return np.where(k2 > 0, above, below)
 
 
-def _hydrogenic_k(element: str, energy: Array, q2: Array) -> Array:
+def _hydrogenic_k(element: str, energy: Floats, q2: Floats) -> Floats:
     """df/dE of both 1s electrons in the field of a charge Z - 0.5 (SIGMAK3)."""
     charge2 = (ATOMIC_NUMBER[element] - 0.5) ** 2
     q, k2 = q2 / charge2, energy / (RYDBERG_EV * charge2) - 1
@@ -112,7 +112,7 @@ def _hydrogenic_k(element: str, energy: Array, q2: Array) -> Array:
     return np.asarray(strength * _coulomb_factor(k2, denominator, 2.0))
 
 
-def _hydrogenic_l(element: str, shell: str, energy: Array, q2: Array) -> Array:
+def _hydrogenic_l(element: str, shell: str, energy: Floats, q2: Floats) -> Floats:
     """df/dE of the 2p (``"L2,3"``) or 2s (``"L1"``) electrons, screened charge Z - 0.35·7 - 1.7 (SIGMAL3)."""
     charge2 = (ATOMIC_NUMBER[element] - 0.35 * 7 - 1.7) ** 2
     q, k2 = q2 / charge2, energy / (RYDBERG_EV * charge2) - 0.25
@@ -148,13 +148,13 @@ def _hydrogenic_l(element: str, shell: str, energy: Array, q2: Array) -> Array:
     return np.asarray(strength * _coulomb_factor(k2, denominator, 1.0))
 
 
-def _bare_hydrogenic(edge: Edge, energy: Array, q2: Array) -> Array:
+def _bare_hydrogenic(edge: Edge, energy: Floats, q2: Floats) -> Floats:
     if edge.shell == "K":
         return _hydrogenic_k(edge.element, energy, q2)
     return _hydrogenic_l(edge.element, edge.shell, energy, q2)
 
 
-def hydrogenic(edge: Edge, energy_ev: Array, q2: Array) -> Array:
+def hydrogenic(edge: Edge, energy_ev: Floats, q2: Floats) -> Floats:
     """Hydrogenic df/dE with the empirical correction of SIGMAL3 for the L shell (SIGMAK3 for K).
 
     Parameters
@@ -186,7 +186,7 @@ def hydrogenic(edge: Edge, energy_ev: Array, q2: Array) -> Array:
     return np.asarray(strength * reduced ** _SIGMAL3_EXPONENT[edge.element])
 
 
-def dirac_hartree_slater(edge: Edge, energy_ev: Array, q2: Array) -> Array:
+def dirac_hartree_slater(edge: Edge, energy_ev: Floats, q2: Floats) -> Floats:
     """Df/dE whose optical limit is the Dirac-Hartree-Slater photo-absorption of that shell.
 
     The dependence on q is the hydrogenic one: only the optical limit is replaced. xraylib gives partial cross-sections
@@ -226,7 +226,7 @@ MODELS: Final[MappingProxyType[str, OscillatorStrength]] = MappingProxyType(
 """Continuum models by name; :func:`continuum` also takes any function of the same form."""
 
 
-def optical_strength(element: str, shells: tuple[str, ...], energy_ev: ArrayLike) -> Array:
+def optical_strength(element: str, shells: tuple[str, ...], energy_ev: ArrayLike) -> Floats:
     r"""Optical oscillator strength of some subshells, from photo-absorption.
 
     .. math:: \frac{df}{dE} = \frac{\sigma_\mathrm{photo}(E)}{4\pi^2 \alpha a_0^2 R}
@@ -281,7 +281,7 @@ def kinetic_mass_energy_ev(beam_energy_kev: float) -> float:
     return 500.0 * ELECTRON_REST_ENERGY_KEV * (1 - gamma**-2)
 
 
-def collected_share(angle_mrad: ArrayLike, *, convergence_angle_mrad: float, collection_angle_mrad: float) -> Array:
+def collected_share(angle_mrad: ArrayLike, *, convergence_angle_mrad: float, collection_angle_mrad: float) -> Floats:
     """Share of the electrons scattered by an angle that enter the collection aperture.
 
     The incident directions fill a disc evenly; scattering shifts that disc, and what overlaps with the aperture is
@@ -325,7 +325,7 @@ def continuum(
     collection_angle_mrad: float = 100.0,
     model: str | OscillatorStrength = "hydrogenic",
     l1_step: bool = False,
-) -> Array:
+) -> Floats:
     r"""Cross-section per eV and atom of the continuum above an edge, without white lines.
 
     Parameters
@@ -397,8 +397,8 @@ def continuum(
 
 
 def _angular_integral(
-    edge: Edge, energy: Array, strength: OscillatorStrength, *, beam_energy_ev: float, alpha: float, beta: float
-) -> Array:
+    edge: Edge, energy: Floats, strength: OscillatorStrength, *, beam_energy_ev: float, alpha: float, beta: float
+) -> Floats:
     """Integrate df/dE over ln q², with exact relativistic kinematics; angles in mrad."""
     rest = ELECTRON_REST_ENERGY_KEV * 1e3
     before = np.sqrt(beam_energy_ev * (beam_energy_ev + 2 * rest))
@@ -408,7 +408,7 @@ def _angular_integral(
     forward = (before - after) ** 2 / unit
     lateral = 4 * before * after / unit
 
-    def q2_at(angle_mrad: float) -> Array:
+    def q2_at(angle_mrad: float) -> Floats:
         return np.asarray(forward + lateral * np.sin(min(angle_mrad * 1e-3, np.pi) / 2) ** 2)
 
     total = np.zeros(energy.shape)

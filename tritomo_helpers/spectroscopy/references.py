@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._typing import Floats
 from .._validation import check_finite, check_increasing, check_option, check_positive, check_shape, fail
 from ..constants import D_HOLES, EDGE_ONSET_EV, SPECIES_ELEMENT
 from .continuum import continuum
-
-Array = NDArray[np.float64]
 
 SETS: Final = ("crystal-field", "charge-transfer")
 """Names of the computed sets. They differ in shape, so that data made with one can be analyzed with the other."""
@@ -66,8 +65,8 @@ class ReferenceSet:
 
     name: str
     states: tuple[str, ...]
-    energy_ev: Array
-    spectra: Array
+    energy_ev: Floats
+    spectra: Floats
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -95,16 +94,16 @@ class ReferenceSet:
         return SPECIES_ELEMENT[self.states[0]]
 
     @property
-    def holes(self) -> Array:
+    def holes(self) -> Floats:
         """Empty 3d orbitals of the ionic picture, one per state."""
         return np.array([D_HOLES[state] for state in self.states], dtype=np.float64)
 
     @property
-    def areas(self) -> Array:
+    def areas(self) -> Floats:
         """Integral of each spectrum over its axis; for the computed sets the effective number of holes."""
         return np.asarray(np.trapezoid(self.spectra, self.energy_ev, axis=1))
 
-    def on(self, energy_ev: ArrayLike) -> Array:
+    def on(self, energy_ev: ArrayLike) -> Floats:
         """Interpolate to another axis; zero outside.
 
         Parameters
@@ -159,14 +158,14 @@ class ReferenceSet:
             spectra = np.stack([np.interp(at, self.energy_ev, row, left=0.0, right=0.0) for row in spectra])
         return type(self)(self.name, self.states, self.energy_ev, spectra, self.notes)
 
-    def _valley_ev(self, row: Array) -> float:
+    def _valley_ev(self, row: Floats) -> float:
         """Lowest point between the L3 maximum and the L2 line."""
         gap = EDGE_ONSET_EV[self.element, "L2"] - EDGE_ONSET_EV[self.element, "L3"]
         peak = self.energy_ev[np.argmax(row)]
         between = np.flatnonzero((self.energy_ev > peak + 0.3 * gap) & (self.energy_ev < peak + 0.9 * gap))
         return float(self.energy_ev[between[np.argmin(row[between])]])
 
-    def l3_l2_ratios(self) -> Array:
+    def l3_l2_ratios(self) -> Floats:
         """L3/L2 area ratio of each spectrum, cut at the valley between the two.
 
         Returns

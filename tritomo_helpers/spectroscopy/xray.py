@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._typing import Floats
 from .._validation import check_option, check_positive, fail
 from ..constants import (
     ATOMIC_NUMBER,
@@ -26,8 +27,6 @@ from ..constants import (
     XRAY_LINES,
     XrayLine,
 )
-
-Array = NDArray[np.float64]
 
 # Parameters of the analytic formula of Bote, Salvat, Jablonski and Powell, At. Data Nucl. Data Tables 95, 871 (2009),
 # as distributed by NIST in the public domain: (b, A, g1, g2, g3, g4, binding energy in eV) by element and subshell.
@@ -207,7 +206,7 @@ def lines(elements: Iterable[str]) -> tuple[XrayLine, ...]:
     return tuple(line for line in XRAY_LINES if line.element in wanted)
 
 
-def mass_absorption(element: str, energy_kev: ArrayLike) -> Array:
+def mass_absorption(element: str, energy_kev: ArrayLike) -> Floats:
     """Mass absorption coefficient of an element for X-rays.
 
     Parameters
@@ -235,7 +234,7 @@ def mass_absorption(element: str, energy_kev: ArrayLike) -> Array:
     return np.asarray(values).reshape(energies.shape)
 
 
-def mass_absorption_of(composition: Mapping[str, float], energy_kev: ArrayLike) -> Array:
+def mass_absorption_of(composition: Mapping[str, float], energy_kev: ArrayLike) -> Floats:
     """Mass absorption coefficient of a compound, from its atoms per formula unit (or per volume).
 
     Parameters
@@ -262,7 +261,7 @@ def mass_absorption_of(composition: Mapping[str, float], energy_kev: ArrayLike) 
     return np.asarray(np.sum(parts, axis=0))
 
 
-def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> Array:
+def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> Floats:
     r"""Width of a line in a silicon drift detector.
 
     .. math:: \mathrm{FWHM}^2 = \mathrm{FWHM}_\mathrm{Mn\,K\alpha}^2 + 8 \ln 2\; \varepsilon F\, (E - 5895\;\mathrm{eV})
@@ -300,7 +299,7 @@ def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> 
     return np.asarray(np.sqrt(noise2 + _FANO_EV * 1e3 * np.asarray(energy_kev, dtype=np.float64)))
 
 
-def line_shape(energy_ev: ArrayLike, line_kev: float, *, resolution_ev: float = 130.0) -> Array:
+def line_shape(energy_ev: ArrayLike, line_kev: float, *, resolution_ev: float = 130.0) -> Floats:
     """Share of a line's counts that each channel receives.
 
     The Gaussian of the detector is integrated over each channel, so that counts are conserved however coarse the axis.
@@ -336,7 +335,7 @@ def line_shape(energy_ev: ArrayLike, line_kev: float, *, resolution_ev: float = 
 
 def bremsstrahlung_cross_section(
     element: str, energy_kev: ArrayLike, *, beam_energy_kev: float = 300.0, elevation_deg: float = 18.0
-) -> Array:
+) -> Floats:
     r"""Bremsstrahlung towards a detector on the beam's side of the specimen, as if it went into the full sphere.
 
     Kramers' spectrum with the logarithm of the Born approximation, tipped forward by the speed of the electron:

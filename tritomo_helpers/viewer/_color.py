@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_option, fail
-
-COLOR_MAPS = ("gray", "cividis", "magma", "RdBu_r", "RdBu")
+from ..plotting.style import COLOR_MAPS, color_map_of
 
 
 def split_quantity(quantity: str) -> tuple[str, str]:
@@ -24,13 +23,8 @@ def split_quantity(quantity: str) -> tuple[str, str]:
 
 
 def choose_color_map(cmap: str | None, quantity: str) -> str:
-    """ADF gray, differences blue to red, everything else cividis, unless told."""
-    if cmap is not None:
-        return str(check_option(cmap, "cmap", COLOR_MAPS))
-    words = quantity.lower()
-    if "difference" in words or "error" in words or words.startswith(("δ", "Δ".lower())):
-        return "RdBu_r"
-    return "gray" if words.startswith(("adf", "haadf", "intensity")) else "cividis"
+    """Check the color map asked for, or choose that of the quantity."""
+    return color_map_of(quantity) if cmap is None else str(check_option(cmap, "cmap", COLOR_MAPS))
 
 
 def choose_limits(
