@@ -2,6 +2,7 @@
 
 from . import references, xray
 from .background import outer_shell_background
+from .blocks import over_spectra
 from .continuum import MODELS as CONTINUUM_MODELS
 from .continuum import continuum, parse_edge
 from .references import SETS as REFERENCE_SETS
@@ -13,6 +14,7 @@ __all__ = [
     "ReferenceSet",
     "continuum",
     "outer_shell_background",
+    "over_spectra",
     "parse_edge",
     "references",
     "xray",
