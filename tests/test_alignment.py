@@ -144,7 +144,7 @@ def test_shifts_of_adf_bring_every_energy_channel_along_lazily(particle):
     counts = da.from_array(particle["images"][..., None] * weights, chunks=(1, 64, 64, 1))
     moved = alignment.apply(SpectrumTiltSeries(counts, ANGLES, [1.0, 2.0], 4.63, "EDS"), found)
     assert isinstance(moved.counts, da.Array)
-    adf = alignment.apply(series(particle["images"]), found).images
+    adf = alignment.apply({"ADF": series(particle["images"])}, found)["ADF"].images
     assert np.allclose(moved.counts[4].compute(), adf[4][..., None] * weights, atol=1e-6)
 
 

@@ -123,3 +123,16 @@ def test_bootstrap_interval_covers_as_often_as_it_says():
     assert 0.87 < hits / 200 < 0.99
     with pytest.raises(ValueError, match="two or more"):
         metrics.bootstrap_interval([1.0], rng=rng)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_differences_of_counts_do_not_wrap(dtype):
+    calculated, measured = np.array([10, 20], dtype), np.array([12, 18], dtype)
+    for convention in ("amplitude", "difference"):
+        assert metrics.r_factor(calculated, measured, convention=convention) == pytest.approx(4 / 30)
+
+
+def test_what_is_not_measured_is_not_inside_a_mask():
+    mask = np.array([1.0, np.nan, 0.0])
+    assert metrics.nrmse([1.0, 99.0, 99.0], [1.0, 2.0, 3.0], mask=mask) == 0
+    assert metrics.dice(mask, [True, False, False]) == 1

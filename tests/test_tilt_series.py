@@ -238,3 +238,19 @@ def test_selection_keeps_angles_and_images_together():
 @pytest.fixture
 def rng():
     return np.random.default_rng(3)
+
+
+def test_every_element_of_a_mapping_is_treated_alike(rng):
+    maps = {name: series(rng.normal(size=(2, 8, 8)), name) for name in ("Mn", "Co")}
+    masks = rng.random((2, 8, 8)) > 0.5
+    for together, alone in (
+        (ts_.apply_shifts(maps, [[1.5, 0], [0, 2]]), lambda m: ts_.apply_shifts(m, [[1.5, 0], [0, 2]])),
+        (ts_.apply_rotation(maps, 3.0), lambda m: ts_.apply_rotation(m, 3.0)),
+        (ts_.apply_masks(maps, masks), lambda m: ts_.apply_masks(m, masks)),
+        (ts_.normalize_tilts(maps, [1, 2]), lambda m: ts_.normalize_tilts(m, [1, 2])),
+    ):
+        assert [m.label for m in together.values()] == ["Mn", "Co"]
+        for name in maps:
+            assert np.array_equal(together[name].images, alone(maps[name]).images)
+    with pytest.raises(ValueError, match="mapping: expected at least one element"):
+        ts_.apply_shifts({}, [[0, 0]])

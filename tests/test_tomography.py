@@ -112,12 +112,16 @@ def test_cgls_fits_faster_than_sirt(series):
 
 def test_a_few_channels_share_the_set_up_and_equal_single_calls(series):
     other = series.replace(images=series.images * 2, label="Mn K")
-    together = tomography.reconstruct([series, other], method="sirt", n_iterations=5)
+    together = tomography.reconstruct({"ADF": series, "Mn": other}, method="sirt", n_iterations=5)
     alone = tomography.reconstruct(other, method="sirt", n_iterations=5)
-    assert [r.tomogram.quantity for r in together] == ["ADF", "Mn K"]
-    np.testing.assert_array_equal(together[1].tomogram.values, alone.tomogram.values)
-    with pytest.raises(ValueError, match="same angles"):
-        tomography.reconstruct([series, series_of(blocks(), ANGLES + 1)], method="wbp")
+    assert {name: r.tomogram.quantity for name, r in together.items()} == {"ADF": "ADF", "Mn": "Mn K"}
+    np.testing.assert_array_equal(together["Mn"].tomogram.values, alone.tomogram.values)
+    seen = tomography.project({name: r.tomogram for name, r in together.items()}, ANGLES)
+    np.testing.assert_array_equal(seen["Mn"].images, tomography.project(alone.tomogram, ANGLES).images)
+    with pytest.raises(ValueError, match=r"ts\['b'\]: expected the same angles"):
+        tomography.reconstruct({"a": series, "b": series_of(blocks(), ANGLES + 1)}, method="wbp")
+    with pytest.raises(ValueError, match="at least one element"):
+        tomography.reconstruct({})
 
 
 def plain_genfire(series, support, *, n_iterations, oversampling, radius_px):

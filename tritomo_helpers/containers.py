@@ -4,13 +4,17 @@ Axis order is ``(tilt, y, x, energy)`` and ``(z, y, x)``; the tilt axis is y. In
 ``(i - N // 2) * pixel size``. Arrays inside a container are read-only: a stage returns a new container.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validation import check_increasing, check_ndim, check_positive
+from ._validation import check_increasing, check_ndim, check_positive, fail
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 def _read_only(array: Any) -> Any:
@@ -170,3 +174,21 @@ class Tomogram(_Container):
         check_ndim(self.values, "values", "z, y, x")
         self._set("values", _read_only(self.values))
         self._set("voxel_size_nm", check_positive(self.voxel_size_nm, "voxel_size_nm", remedy="give it in nm"))
+
+
+def over_elements(maps: Mapping[str, Given], function: Callable[[Given], Result]) -> dict[str, Result]:
+    """Apply a function to what a mapping holds for each element.
+
+    Raises
+    ------
+    ValueError
+        If the mapping is empty.
+
+    Examples
+    --------
+    >>> over_elements({"Mn": 1, "Co": 2}, lambda value: 10 * value)
+    {'Mn': 10, 'Co': 20}
+    """
+    if not maps:
+        raise fail("mapping", expected="at least one element", got="none", remedy="give one container per element")
+    return {element: function(value) for element, value in maps.items()}

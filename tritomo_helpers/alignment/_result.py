@@ -1,13 +1,14 @@
 """What an alignment is, how it is applied, and how two of them are compared."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_finite, check_increasing, check_shape, fail
-from ..containers import SpectrumTiltSeries, TiltSeries
+from ..containers import SpectrumTiltSeries, TiltSeries, over_elements
 from ..tilt_series import apply_rotation, apply_shifts, select_tilts
 from ._warp import turn
 
@@ -73,12 +74,18 @@ class Alignment:
         return np.asarray(np.isfinite(self.shifts_px).all(axis=1))
 
 
-def apply(x: Series, alignment: Alignment, *, drop: bool = False, outside: str = "wrap") -> Series:
+@overload
+def apply(x: Series, alignment: Alignment, *, drop: bool = ..., outside: str = ...) -> Series: ...
+@overload
+def apply(
+    x: Mapping[str, Series], alignment: Alignment, *, drop: bool = ..., outside: str = ...
+) -> dict[str, Series]: ...
+def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "wrap") -> Any:
     """Apply an alignment to any channel of the same scan.
 
     Parameters
     ----------
-    x : TiltSeries or SpectrumTiltSeries
+    x : TiltSeries, SpectrumTiltSeries or mapping of element to them
         Images (tilt, y, x) or counts (tilt, y, x, energy) with the angles of the series that was aligned.
     alignment : Alignment
         From `estimate`, usually of the ADF series.
@@ -89,7 +96,7 @@ def apply(x: Series, alignment: Alignment, *, drop: bool = False, outside: str =
 
     Returns
     -------
-    TiltSeries or SpectrumTiltSeries
+    TiltSeries, SpectrumTiltSeries or dict of them
         Same type, shifted and turned; Dask stays lazy. The sum of each tilt is conserved with ``outside="wrap"``.
 
     Raises
@@ -105,6 +112,8 @@ def apply(x: Series, alignment: Alignment, *, drop: bool = False, outside: str =
            [0., 0., 1.],
            [1., 0., 0.]])
     """
+    if isinstance(x, Mapping):
+        return over_elements(x, lambda series: apply(series, alignment, drop=drop, outside=outside))
     if not np.array_equal(x.tilt_angles_deg, alignment.tilt_angles_deg):
         raise fail(
             "tilt_angles_deg",

@@ -1,10 +1,13 @@
 """Masks: where the specimen is in each image."""
 
+from collections.abc import Mapping
+from typing import Any, overload
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_finite, check_shape
-from ..containers import TiltSeries
+from ..containers import TiltSeries, over_elements
 from ._series import Series, values_of, with_values
 
 # Neighboring pixels of white noise are uncorrelated (0 +- 1/64 in a 64 x 64 image); in an image of anything they agree.
@@ -158,19 +161,23 @@ def _largest(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(labels == sizes.argmax(), dtype=bool)
 
 
-def apply_masks(x: Series, masks: ArrayLike) -> Series:
+@overload
+def apply_masks(x: Series, masks: ArrayLike) -> Series: ...
+@overload
+def apply_masks(x: Mapping[str, Series], masks: ArrayLike) -> dict[str, Series]: ...
+def apply_masks(x: Any, masks: ArrayLike) -> Any:
     """Set everything outside the masks to zero, in any channel.
 
     Parameters
     ----------
-    x : TiltSeries or SpectrumTiltSeries
+    x : TiltSeries, SpectrumTiltSeries or mapping of element to them
         Images (tilt, y, x) or counts (tilt, y, x, energy), numpy or Dask.
     masks : array_like of bool, shape (tilt, y, x)
         True on the specimen, usually `otsu_masks` of the ADF series.
 
     Returns
     -------
-    TiltSeries or SpectrumTiltSeries
+    TiltSeries, SpectrumTiltSeries or dict of them
         Same type, dtype and laziness. A NaN outside becomes zero too: vacuum is known to hold no atoms.
 
     Raises
@@ -184,6 +191,8 @@ def apply_masks(x: Series, masks: ArrayLike) -> Series:
     >>> apply_masks(series, [[[True, False], [False, False]]]).images.sum()
     np.float64(1.0)
     """
+    if isinstance(x, Mapping):
+        return over_elements(x, lambda series: apply_masks(series, masks))
     masks = np.asarray(masks, dtype=bool)
     check_shape(masks, "masks", values_of(x).shape[:3], remedy="compute the masks from the ADF images of the same scan")
     values = values_of(x)

@@ -1,12 +1,13 @@
 """One factor per tilt that makes the total intensity constant."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_positive, check_shape, fail
-from ..containers import TiltSeries
+from ..containers import TiltSeries, over_elements
 from ._series import Series, map_tilts
 
 
@@ -79,19 +80,23 @@ def normalization_factors(maps: TiltSeries | Sequence[TiltSeries] | Mapping[str,
     return factors / len(named)
 
 
-def normalize_tilts(x: Series, factors: ArrayLike) -> Series:
+@overload
+def normalize_tilts(x: Series, factors: ArrayLike) -> Series: ...
+@overload
+def normalize_tilts(x: Mapping[str, Series], factors: ArrayLike) -> dict[str, Series]: ...
+def normalize_tilts(x: Any, factors: ArrayLike) -> Any:
     """Multiply each tilt with its factor, in any channel.
 
     Parameters
     ----------
-    x : TiltSeries or SpectrumTiltSeries
+    x : TiltSeries, SpectrumTiltSeries or mapping of element to them
         Images (tilt, y, x) or counts (tilt, y, x, energy), numpy or Dask.
     factors : array_like, shape (tilt,)
         Positive and dimensionless, see `normalization_factors`.
 
     Returns
     -------
-    TiltSeries or SpectrumTiltSeries
+    TiltSeries, SpectrumTiltSeries or dict of them
         Same type; Dask stays lazy.
 
     Raises
@@ -104,6 +109,8 @@ def normalize_tilts(x: Series, factors: ArrayLike) -> Series:
     >>> normalize_tilts(TiltSeries(np.ones((2, 1, 1)), [0, 10], 1.0), [1, 2]).images.ravel()
     array([1., 2.])
     """
+    if isinstance(x, Mapping):
+        return over_elements(x, lambda series: normalize_tilts(series, factors))
     values = np.asarray(factors, dtype=np.float64)
     check_shape(values, "factors", (x.n_tilts,), remedy="give one factor per tilt")
     for value in values:

@@ -1,22 +1,28 @@
 """Sub-pixel shifts and small turns, in Fourier space, of any channel."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_finite, check_option, check_shape, fail
+from ..containers import over_elements
 from ._series import Series, map_tilts, values_of
 
 
-def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = "wrap") -> Series:
+@overload
+def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = ...) -> Series: ...
+@overload
+def apply_shifts(x: Mapping[str, Series], shifts_px: ArrayLike, *, outside: str = ...) -> dict[str, Series]: ...
+def apply_shifts(x: Any, shifts_px: ArrayLike, *, outside: str = "wrap") -> Any:
     r"""Move every tilt by its own sub-pixel shift, the same for all channels.
 
     .. math:: \hat g(k_y, k_x) = \hat f(k_y, k_x)\, e^{-2\pi i (k_y s_y / N_y + k_x s_x / N_x)}
 
     Parameters
     ----------
-    x : TiltSeries or SpectrumTiltSeries
+    x : TiltSeries, SpectrumTiltSeries or mapping of element to them
         Images (tilt, y, x) or counts (tilt, y, x, energy), numpy, memory map or Dask.
     shifts_px : array_like, shape (tilt, 2)
         Shift (y, x) of each tilt, pixels, to be applied: content at index i moves to index i + shift.
@@ -26,7 +32,7 @@ def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = "wrap") -> S
 
     Returns
     -------
-    TiltSeries or SpectrumTiltSeries
+    TiltSeries, SpectrumTiltSeries or dict of them
         Same type. Integers become float32. A Dask array stays lazy and a memory map becomes a Dask array, so that
         nothing is loaded; otherwise one tilt at a time is transformed, using four times the memory of that tilt.
 
@@ -54,6 +60,8 @@ def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = "wrap") -> S
     >>> round(float(half.images.sum()), 9)
     1.0
     """
+    if isinstance(x, Mapping):
+        return over_elements(x, lambda series: apply_shifts(series, shifts_px, outside=outside))
     check_option(outside, "outside", ("wrap", "nan", "zero"))
     values = values_of(x)
     shifts = np.asarray(shifts_px, dtype=np.float64)
@@ -70,7 +78,11 @@ def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = "wrap") -> S
     return map_tilts(x, lambda tilt, i: _shift_tilt(tilt, shifts[i], fill))
 
 
-def apply_rotation(x: Series, angle_deg: float) -> Series:
+@overload
+def apply_rotation(x: Series, angle_deg: float) -> Series: ...
+@overload
+def apply_rotation(x: Mapping[str, Series], angle_deg: float) -> dict[str, Series]: ...
+def apply_rotation(x: Any, angle_deg: float) -> Any:
     r"""Turn every image by a small angle about index N // 2, in any channel.
 
     The turn is made of three shears, each a Fourier shift of every row or column by its own amount, so it conserves the
@@ -80,14 +92,14 @@ def apply_rotation(x: Series, angle_deg: float) -> Series:
 
     Parameters
     ----------
-    x : TiltSeries or SpectrumTiltSeries
+    x : TiltSeries, SpectrumTiltSeries or mapping of element to them
         Images (tilt, y, x) or counts (tilt, y, x, energy), numpy, memory map or Dask.
     angle_deg : float
         Positive turns x toward y. Corners wrap around; meant for a few degrees.
 
     Returns
     -------
-    TiltSeries or SpectrumTiltSeries
+    TiltSeries, SpectrumTiltSeries or dict of them
         Same type; see `apply_shifts` for dtype and laziness.
 
     Raises
@@ -104,6 +116,8 @@ def apply_rotation(x: Series, angle_deg: float) -> Series:
     >>> [int(i) for i in np.unravel_index(turned.argmax(), turned.shape)]  # 10 px down, 17.3 px right
     [42, 49]
     """
+    if isinstance(x, Mapping):
+        return over_elements(x, lambda series: apply_rotation(series, angle_deg))
     if not abs(angle_deg) <= 45:
         raise fail("angle_deg", expected="within 45 deg", got=angle_deg, remedy="transpose the images for larger turns")
     half, sine = np.tan(np.deg2rad(angle_deg) / 2), np.sin(np.deg2rad(angle_deg))

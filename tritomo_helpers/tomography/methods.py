@@ -1,8 +1,8 @@
 """One call for every method: the same arguments, the same result."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, overload
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from .._validation import check_option, check_positive, fail
-from ..containers import TiltSeries, Tomogram
+from ..containers import TiltSeries, Tomogram, over_elements
 from ..projection import Projector
 from . import choosing
 from ._problem import Problem, Slices, Volume, check_problem
@@ -78,10 +78,10 @@ class Reconstruction:
 def reconstruct(ts: TiltSeries, *, method: str = ..., support: Any = ..., **options: Any) -> Reconstruction: ...
 @overload
 def reconstruct(
-    ts: Sequence[TiltSeries], *, method: str = ..., support: Any = ..., **options: Any
-) -> list[Reconstruction]: ...
+    ts: Mapping[str, TiltSeries], *, method: str = ..., support: Any = ..., **options: Any
+) -> dict[str, Reconstruction]: ...
 def reconstruct(
-    ts: TiltSeries | Sequence[TiltSeries],
+    ts: TiltSeries | Mapping[str, TiltSeries],
     *,
     method: str = "genfire",
     support: ArrayLike | Tomogram | None = None,
@@ -90,14 +90,14 @@ def reconstruct(
     n_z: int | None = None,
     progress: bool = False,
     **options: Any,
-) -> Reconstruction | list[Reconstruction]:
+) -> Reconstruction | dict[str, Reconstruction]:
     r"""Reconstruct a volume from a single-axis tilt series.
 
     Parameters
     ----------
-    ts : TiltSeries, or a sequence of them
-        Aligned images, tilt axis at pixel N // 2. A sequence (channels of one experiment, with the same angles and
-        shape) shares the set-up and gives a list.
+    ts : TiltSeries, or mapping of element to TiltSeries
+        Aligned images, tilt axis at pixel N // 2. A mapping (channels of one experiment, with the same angles and
+        shape) shares the set-up and gives a mapping back.
     method : str, default "genfire"
         - ``"wbp"``: weighted back-projection (``cutoff``, share of Nyquist).
         - ``"sirt"``, ``"sart"``, ``"cgls"``: algebraic (``n_iterations``, ``relaxation``).
@@ -124,7 +124,7 @@ def reconstruct(
 
     Returns
     -------
-    Reconstruction or list of Reconstruction
+    Reconstruction or dict of element to Reconstruction
 
     Raises
     ------
@@ -152,31 +152,31 @@ def reconstruct(
     >>> bool(np.linalg.norm(result.tomogram.values - ball) < 0.2 * np.linalg.norm(ball))
     True
     """
-    series = [ts] if isinstance(ts, TiltSeries) else list(ts)
+    channels = dict(ts) if isinstance(ts, Mapping) else {"": ts}
+    if not channels:
+        raise fail("ts", expected="at least one element", got="none", remedy="give one TiltSeries per element")
     settings = check_options(method, options)
     mask = support.values if isinstance(support, Tomogram) else support
-    problems: list[Problem] = []
-    for one in series:
-        shared = problems[0].projector if problems else None
-        problem = check_problem(one, support=mask, positivity=positivity, start=start, n_z=n_z)
-        if shared is not None:
-            same = np.array_equal(shared.tilt_angles_deg, problem.angles_deg) and shared.n_pixels == one.images.shape[2]
-            if not same:
-                raise fail(
-                    "ts", expected="the same angles and width in every series", got="others", remedy="call one by one"
-                )
-            problem = Problem(problem.images, shared, problem.support, positivity, problem.start)
-        problems.append(problem)
-    results = []
-    for one, problem in zip(series, problems, strict=True):
+    problems: dict[str, Problem] = {}
+    shared: Projector | None = None
+    for element, channel in channels.items():
+        problem = check_problem(channel, support=mask, positivity=positivity, start=start, n_z=n_z)
+        shared = shared or problem.projector
+        if not np.array_equal(shared.tilt_angles_deg, problem.angles_deg) or shared.n_pixels != problem.images.shape[2]:
+            raise fail(
+                f"ts[{element!r}]",
+                expected="the same angles and width in every series",
+                got="others",
+                remedy="call one by one",
+            )
+        problems[element] = replace(problem, projector=shared)
+    results = {}
+    for element, problem in problems.items():
         began = time.perf_counter()
         volume, r, r_free, choices = solve(problem, method, settings, progress=progress)
-        results.append(
-            Reconstruction(
-                Tomogram(volume, one.pixel_size_nm, one.label), r, choices, time.perf_counter() - began, r_free
-            )
-        )
-    return results[0] if isinstance(ts, TiltSeries) else results
+        tomogram = Tomogram(volume, channels[element].pixel_size_nm, channels[element].label)
+        results[element] = Reconstruction(tomogram, r, choices, time.perf_counter() - began, r_free)
+    return results if isinstance(ts, Mapping) else results[""]
 
 
 def check_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -304,12 +304,18 @@ def _solve_variation(problem: Problem, settings: dict[str, Any], choices: dict[s
     return slices.to_volume(cells), history[:, 0], np.empty(0), choices
 
 
-def project(tomogram: Tomogram, angles_deg: ArrayLike, *, label: str | None = None) -> TiltSeries:
+@overload
+def project(tomogram: Tomogram, angles_deg: ArrayLike, *, label: str | None = ...) -> TiltSeries: ...
+@overload
+def project(
+    tomogram: Mapping[str, Tomogram], angles_deg: ArrayLike, *, label: str | None = ...
+) -> dict[str, TiltSeries]: ...
+def project(tomogram: Any, angles_deg: ArrayLike, *, label: str | None = None) -> Any:
     """Project a tomogram at any tilts.
 
     Parameters
     ----------
-    tomogram : Tomogram
+    tomogram : Tomogram, or mapping of element to Tomogram
         Finite values, shape (z, y, x).
     angles_deg : array_like, shape (tilt,)
         Strictly increasing, degrees.
@@ -318,7 +324,7 @@ def project(tomogram: Tomogram, angles_deg: ArrayLike, *, label: str | None = No
 
     Returns
     -------
-    TiltSeries
+    TiltSeries or dict of element to TiltSeries
         Images (tilt, y, x): sums along the beam, in units of the values times one pixel.
 
     Raises
@@ -333,6 +339,8 @@ def project(tomogram: Tomogram, angles_deg: ArrayLike, *, label: str | None = No
     >>> series.images[0].tolist()
     [[4.0, 4.0, 4.0, 4.0], [4.0, 4.0, 4.0, 4.0]]
     """
+    if isinstance(tomogram, Mapping):
+        return over_elements(tomogram, lambda volume: project(volume, angles_deg, label=label))
     n_z, _, n_x = tomogram.values.shape
     images = Projector(angles_deg, (n_z, n_x)).forward(tomogram.values)
     return TiltSeries(
