@@ -1,0 +1,271 @@
+"""The engine of fractions: against dense algebra, its own noise, a null and a known truth."""
+
+import numpy as np
+import pytest
+
+from tritomo_helpers.projection import Projector
+from tritomo_helpers.tomography.fractions import (
+    FractionData,
+    Prior,
+    choose_prior,
+    reconstruct_fractions,
+    solve,
+    split_by_fission,
+)
+from tritomo_helpers.tomography.fractions.data import Operator, sum_zero_basis
+from tritomo_helpers.tomography.fractions.posterior import Noise
+from tritomo_helpers.tomography.fractions.prior import PriorCovariance
+
+MEAN = np.array([0.6, 0.3, 0.1])
+
+
+def case(shape=(6, 4, 5), angles=(-60.0, 0.0, 40.0), *, seed=1, noise=0.05, density_error=0.1):
+    """Three channels of an irregular body: weights, gains and covariances all differ."""
+    rng = np.random.default_rng(seed)
+    density = np.zeros(shape, np.float32)
+    density[1:-1, :-1, 1:] = rng.uniform(0.5, 1.5, (shape[0] - 2, shape[1] - 1, shape[2] - 1))
+    root = noise * rng.standard_normal((3, 3, len(angles), shape[1], shape[2]))
+    covariance = np.einsum("ijtyx,kjtyx->iktyx", root, root) + noise**2 * np.eye(3)[:, :, None, None, None]
+    return FractionData(
+        np.zeros((3, len(angles), shape[1], shape[2])),
+        covariance,
+        np.array(angles),
+        density,
+        density > 0.6,
+        MEAN,
+        rng.uniform(0.5, 2.0, (3, len(angles))),
+        weights=rng.uniform(0.5, 1.0, (3, len(angles), *shape)),
+        density_error=density_error,
+        voxel_size_nm=5.0,
+    )
+
+
+def sphere_data(*, noise, shape=16, state_sd=0.0, seed=0):
+    """A ball seen at 15 tilts; two states vary across it, the third is constant."""
+    z, y, x = np.indices((shape,) * 3) - shape // 2
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    density = np.clip(shape * 0.4 + 0.5 - radius, 0, 1).astype(np.float32)
+    variation = state_sd * np.where(x + y > 0, 1.0, -1.0)
+    truth = MEAN[:, None, None, None] + np.stack([variation, -variation, 0 * variation])
+    angles = np.arange(-70.0, 71.0, 10.0)
+    covariance = np.eye(3)[:, :, None, None, None] * np.full((15, shape, shape), noise**2)
+    data = FractionData(
+        np.zeros((3, 15, shape, shape)), covariance, angles, density, density > 0.5, MEAN, np.ones((3, 1)),
+        voxel_size_nm=5.0,
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    images = data.expected(truth) + noise * rng.standard_normal(data.images.shape)
+    return data.replace(images=images), truth
+
+
+def cells_of(operator, modes):
+    return operator.basis @ modes.reshape(*operator.shape[:2], 2, operator.shape[2])
+
+
+def dense_operator(operator):
+    """The operator as a matrix, one column per coordinate."""
+    n = np.prod(operator.shape) * 2
+    shape = (*operator.shape[:2], 2, operator.shape[2])
+    return np.stack([operator.forward(e.reshape(shape).astype(np.float32)).ravel() for e in np.eye(n)], axis=1)
+
+
+def dense_prior(prior, covariance):
+    """The stated formula, element by element, in the order (z, x, mode, y)."""
+    n_z, n_x, n_y = covariance.shape
+    z, x, y = np.meshgrid(np.arange(n_z), np.arange(n_x), np.arange(n_y), indexing="ij")
+    place = np.stack([z, x, y], -1).reshape(-1, 3) * covariance.voxel_nm
+    depth = covariance.depth_nm.ravel()
+    squared = np.square(place[:, None] - place[None]).sum(-1)
+    decay = np.exp(-(depth[:, None] + depth[None]) / prior.decay_nm)
+    local = prior.sd**2 * decay * np.exp(-squared / (2 * prior.length_nm**2))
+    hats = np.arange(0.0, depth.max() + 2 * prior.hat_nm, prior.hat_nm)
+    between = np.stack([np.interp(depth, hats, row) for row in np.eye(hats.size)], axis=1)
+    at_hats = np.exp(-np.abs(hats[:, None] - hats[None]) / prior.depth_length_nm)
+    local += prior.depth_sd**2 * between @ at_hats @ between.T
+    variances = np.square(prior.state_sds if prior.state_sds is not None else np.ones(3))
+    states = np.diag(variances) - np.outer(variances, variances) / variances.sum()
+    basis = sum_zero_basis(3)
+    modes = basis.T @ states @ basis
+    full = np.einsum("ab,kl->akbl", local, modes) + prior.mean_sd**2 * np.eye(2)[None, :, None, :]
+    n = n_z * n_x
+    return full.reshape(n, n_y, 2, n, n_y, 2).transpose(0, 2, 1, 3, 5, 4).reshape(n * 2 * n_y, -1)
+
+
+PRIOR = Prior(
+    sd=0.05, length_nm=8.0, decay_nm=30.0, depth_sd=0.04, depth_length_nm=20.0, hat_nm=2.5, state_sds=(0.5, 1.0, 2.0)
+)
+
+
+def test_projection_agrees_with_the_projector():
+    data = case()
+    fractions = np.random.default_rng(2).uniform(0, 1, (3, *data.density.shape)).astype(np.float32)
+    images = data.expected(fractions)
+    for t, angle in enumerate(data.tilt_angles_deg):
+        projector = Projector([angle], (data.density.shape[0], data.density.shape[2]))
+        for c in range(3):
+            alone = data.gains[c, t] * projector.forward(data.density * data.weights[c, t] * fractions[c])[0]
+            assert np.allclose(images[c, t], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_adjoint_is_the_transpose():
+    operator = Operator(case())
+    rng = np.random.default_rng(3)
+    modes = rng.standard_normal((*operator.shape[:2], 2, operator.shape[2])).astype(np.float32)
+    images = rng.standard_normal(operator.constant.shape).astype(np.float32)
+    assert np.vdot(operator.forward(modes), images) == pytest.approx(np.vdot(modes, operator.adjoint(images)), rel=1e-5)
+
+
+def test_prior_covariance_is_the_stated_formula():
+    operator = Operator(case(shape=(7, 6, 7)))  # thick enough for three depths
+    covariance = PriorCovariance(PRIOR, operator)
+    assert len(np.unique(covariance.depth_nm)) > 3
+    modes = np.random.default_rng(4).standard_normal((*operator.shape[:2], 2, operator.shape[2])).astype(np.float32)
+    expected = dense_prior(PRIOR, covariance) @ modes.ravel()
+    assert covariance.apply(modes).ravel() == pytest.approx(expected, rel=1e-3, abs=1e-4 * np.abs(expected).max())
+
+
+def test_samples_have_the_prior_covariance():
+    operator = Operator(case())
+    covariance = PriorCovariance(PRIOR, operator)
+    rng = np.random.default_rng(5)
+    samples = np.stack([covariance.sample(rng).ravel() for _ in range(1000)])
+    dense = dense_prior(PRIOR, covariance)
+    assert np.abs(np.cov(samples.T) - dense).max() < 0.2 * dense.max()
+
+
+@pytest.mark.parametrize("prior", [PRIOR, Prior(sd=0.05), Prior(depth_sd=0.05, hat_nm=2.5), Prior()])
+def test_agrees_with_a_dense_gaussian_process(prior):
+    data = case()
+    operator, noise = Operator(data), Noise(Operator(data))
+    a = dense_operator(operator).astype(np.float64)
+    c = dense_prior(prior, PriorCovariance(prior, operator))
+    rng = np.random.default_rng(6)
+    images = data.expected() + 0.1 * rng.standard_normal(data.images.shape)
+    data = data.replace(images=images)
+    # Noise of every pixel: the covariance given, plus the density's error common to its channels.
+    n_values = operator.constant.size
+    n = np.zeros((n_values, n_values))
+    index = np.arange(n_values).reshape(operator.constant.shape)
+    seen = np.zeros(n_values, bool)
+    for t, x, y in np.argwhere(operator.seen):
+        rows = index[t, x, :, y]
+        mean = operator.constant[t, x, :, y]
+        given = data.covariance[:, :, t, operator.box[1].start + y, x]
+        n[np.ix_(rows, rows)] = given + data.density_error**2 * np.outer(mean, mean)
+        seen[rows] = True
+    a, n = a[seen], n[np.ix_(seen, seen)]
+    departure = (operator.from_images(data.images) - operator.constant).ravel()[seen]
+    gain = np.linalg.solve(a @ c @ a.T + n, a @ c).T
+    expected = cells_of(operator, gain @ departure)
+    volumes = solve(data, prior, n_draws=50, rng=rng)
+    fitted = volumes.fractions[:, data.mask] - MEAN[:, None]
+    exact = operator.to_volumes(expected)[:, data.mask]
+    assert np.abs(fitted - exact).max() < 0.01 * np.abs(exact).max()
+    assert noise.n_values == seen.sum()
+    # Standard errors against the exact posterior.
+    posterior = c - gain @ a @ c
+    n_z, n_x, n_y = operator.shape
+    to_states = np.kron(np.eye(n_z * n_x), np.kron(operator.basis, np.eye(n_y)))
+    variance = np.diag(to_states @ posterior @ to_states.T).reshape(n_z, n_x, 3, n_y)
+    exact_errors = np.sqrt(operator.to_volumes(variance)[:, data.mask])
+    assert volumes.standard_errors[:, data.mask] == pytest.approx(exact_errors, rel=0.6)
+    assert np.mean(volumes.standard_errors[:, data.mask] / exact_errors) == pytest.approx(1.0, abs=0.1)
+
+
+def test_fractions_sum_to_one_and_are_nan_outside():
+    data, _ = sphere_data(noise=0.3, state_sd=0.05)
+    fractions = solve(data, Prior(sd=0.05, length_nm=15.0)).fractions
+    assert fractions[:, data.mask].sum(axis=0) == pytest.approx(1.0, abs=1e-5)
+    assert np.isnan(fractions[:, ~data.mask]).all()
+
+
+def test_a_state_without_freedom_keeps_its_mean():
+    data, _ = sphere_data(noise=0.3, state_sd=0.05)
+    free = solve(data, Prior(sd=0.05, length_nm=15.0)).fractions[2, data.mask]
+    held = solve(data, Prior(sd=0.05, length_nm=15.0, state_sds=(1.0, 1.0, 0.0))).fractions[2, data.mask]
+    assert held.std() < 1e-5 < 1e-3 < free.std()
+
+
+GRID = {"sd": (0.0, 0.01, 0.02, 0.04, 0.08), "length_nm": (10.0, 25.0), "depth_sd": (0.0, 0.02)}
+
+
+def test_recovers_what_varies_and_keeps_a_constant_map_otherwise():
+    kept = 0
+    for seed in range(4):
+        null, _ = sphere_data(noise=0.5, seed=seed)
+        choice = choose_prior(null, start=Prior(length_nm=20.0), grid=GRID, rng=np.random.default_rng(seed))
+        kept += choice.prior.is_constant
+        assert all(gain < 4 for _, gain in choice.tried) == choice.prior.is_constant
+    assert kept >= 3
+    data, truth = sphere_data(noise=0.5, state_sd=0.06)
+    rng = np.random.default_rng(7)
+    volumes, choice = reconstruct_fractions(data, start=Prior(length_nm=20.0), grid=GRID, rng=rng)
+    assert choice.gain > 20
+    estimate, expected = volumes.fractions[0, data.mask], truth[0][data.mask]
+    assert np.corrcoef(estimate, expected)[0, 1] > 0.85
+    assert np.std(estimate - expected) < 0.6 * np.std(expected)
+    assert volumes.chi2_per_pixel == pytest.approx(1.0, abs=0.1)
+
+
+def test_standard_errors_are_calibrated_for_voxels_and_means():
+    data, _ = sphere_data(noise=0.5)
+    operator = Operator(data)
+    prior = Prior(sd=0.05, length_nm=15.0, decay_nm=25.0)
+    covariance = PriorCovariance(prior, operator)
+    rng = np.random.default_rng(8)
+    z, of_means = [], []
+    for _ in range(8):
+        truth = operator.to_volumes(MEAN[:, None].astype(np.float32) + operator.basis @ covariance.sample(rng))
+        noisy = data.replace(images=data.expected(truth) + 0.5 * rng.standard_normal(data.images.shape))
+        volumes = solve(noisy, prior, n_draws=12, rng=rng)
+        error = (volumes.fractions - truth)[:, data.mask]
+        z.append(error / volumes.standard_errors[:, data.mask])
+        half = np.arange(error.shape[1]) % 2 == 0
+        spread = volumes.error_draws[:, :, half].mean(axis=2).std(axis=0)
+        of_means.append(error[:, half].mean(axis=1) / spread)
+    assert np.std(z) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(np.abs(z) < 1) == pytest.approx(0.683, abs=0.05)
+    assert np.sqrt(np.mean(np.square(of_means))) == pytest.approx(1.0, abs=0.5)
+
+
+def test_fission_gives_independent_halves_of_the_stated_noise():
+    data, _ = sphere_data(noise=0.5)
+    first, second = split_by_fission(data, rng=np.random.default_rng(9))
+    seen = data.expected()[0] > 0.1
+    noise = [(images - data.expected())[0][seen] for images in (first, second)]
+    assert np.var(noise[0]) == pytest.approx(0.25 / 0.7, rel=0.1)
+    assert np.var(noise[1]) == pytest.approx(0.25 / 0.3, rel=0.1)
+    assert abs(np.corrcoef(noise)[0, 1]) < 0.07
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": np.full((3, 3, 4, 5), np.nan)}, "images: expected finite values only"),
+        ({"covariance": np.zeros((2, 2, 3, 4, 5))}, "covariance: expected shape"),
+        ({"tilt_angles_deg": np.zeros(2)}, "one angle per tilt"),
+        ({"density": -np.ones((6, 4, 5))}, "reconstruct the density with positivity"),
+        ({"density": np.ones((6, 4, 4))}, "reconstruct it on the grid of the images"),
+        ({"mask": np.zeros((6, 4, 5))}, "mask: expected voxels with density"),
+        ({"mean_fractions": np.array([0.5, 0.5, 0.5])}, "divide them by their sum"),
+        ({"gains": np.ones((3, 2))}, "one gain per channel and tilt"),
+        ({"weights": np.ones((3, 3, 6, 4, 4))}, "weights: expected shape"),
+    ],
+)
+def test_bad_data_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        case().replace(**change)
+
+
+def test_bad_settings_are_refused():
+    data = case()
+    with pytest.raises(ValueError, match="smooth the counts that it is made from"):
+        solve(data.replace(covariance=0 * data.covariance, density_error=0.0), Prior())
+    with pytest.raises(ValueError, match="rng: expected a Generator"):
+        solve(data, Prior(), n_draws=2)
+    with pytest.raises(ValueError, match="grid: expected one of"):
+        choose_prior(data, start=Prior(), grid={"lenght_nm": (1.0,)}, rng=np.random.default_rng())
+    with pytest.raises(ValueError, match="one cannot vary alone"):
+        Prior(state_sds=(1.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="length_nm"):
+        Prior(length_nm=0.0)

@@ -1,0 +1,21 @@
+"""Fractions that sum to one, reconstructed together from several noisy channels of one tilt series.
+
+One engine for composition (elements) and valence (oxidation states). It knows no chemistry: channels, their noise and
+their forward weights come in; fractions with standard errors and the settings chosen for them come out.
+"""
+
+from .choice import PriorChoice, choose_prior, reconstruct_fractions, split_by_fission
+from .data import FractionData
+from .posterior import FractionVolumes, solve
+from .prior import Prior
+
+__all__ = [
+    "FractionData",
+    "FractionVolumes",
+    "Prior",
+    "PriorChoice",
+    "choose_prior",
+    "reconstruct_fractions",
+    "solve",
+    "split_by_fission",
+]

@@ -1,0 +1,208 @@
+r"""What is assumed about how fractions vary in space: a Gaussian process on the coordinates of their departure.
+
+.. math:: \langle c_k c_l' \rangle = \delta_{kl}\, m^2 + W_{kl} \Big[s_d^2\, e^{-|d - d'| / l_d}
+          + s^2\, e^{-(d + d') / L}\, e^{-r^2 / 2 l^2}\Big]
+
+with the depth d below the surface, the distance r, and W the covariance of sum-zero departures from independent
+states of the given relative standard deviations (the unit matrix when they are equal). The Gaussian of length l is a
+product of three one-dimensional ones, so it is applied as three small matrices, exactly and without padding.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+
+from ..._typing import Floats, Floats32
+from ..._validation import check_positive, check_shape, fail
+from .data import Operator
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Sizes and lengths of the expected variations.
+
+    Parameters
+    ----------
+    sd : float, default 0
+        Standard deviation of a fraction's local variation at the surface, m. 0 leaves it out.
+    length_nm : float, default 14
+        Length l of the Gaussian correlation, nm.
+    decay_nm : float, default inf
+        Depth L over which the local variation decays, nm.
+    depth_sd : float, default 0
+        Standard deviation of the variation with depth alone. 0 leaves it out.
+    depth_length_nm : float, default 40
+        Length of its exponential correlation, nm.
+    hat_nm : float, default 9
+        Spacing of the points between which it is linear, nm.
+    mean_sd : float, default 0.05
+        Standard deviation of the mean about the mean given; never 0 and not much larger, or float32 fails.
+    state_sds : tuple of float, optional
+        Relative standard deviation of each state; a state of 0 keeps its mean everywhere.
+
+    Raises
+    ------
+    ValueError
+        If a length is not positive or a standard deviation is negative.
+
+    Examples
+    --------
+    >>> Prior(sd=0.02).is_constant, Prior().is_constant
+    (False, True)
+    """
+
+    sd: float = 0.0
+    length_nm: float = 14.0
+    decay_nm: float = float("inf")
+    depth_sd: float = 0.0
+    depth_length_nm: float = 40.0
+    hat_nm: float = 9.0
+    mean_sd: float = 0.05
+    state_sds: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("sd", "depth_sd"):
+            check_positive(getattr(self, name), name, zero_ok=True)
+        for name in ("length_nm", "depth_length_nm", "hat_nm", "mean_sd"):
+            check_positive(getattr(self, name), name)
+        if not self.decay_nm > 0:
+            raise fail("decay_nm", expected="above zero, or inf", got=self.decay_nm, remedy="give a depth in nm")
+        sds = self.state_sds
+        if sds is not None and (min(sds) < 0 or sum(sd > 0 for sd in sds) < 2):
+            raise fail(
+                "state_sds",
+                expected="values of zero or above, at least two above",
+                got=sds,
+                remedy="fractions sum to one, so one cannot vary alone",
+            )
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no variation is assumed."""
+        return self.sd == 0 and self.depth_sd == 0
+
+    def constant(self) -> "Prior":
+        """Return the prior of the constant map."""
+        return replace(self, sd=0.0, depth_sd=0.0)
+
+
+def sum_zero_covariance(state_sds: Floats) -> Floats:
+    """Covariance of independent states given that they sum to zero, shape (state, state).
+
+    Examples
+    --------
+    >>> sum_zero_covariance(np.array([1.0, 1.0, 0.0])).tolist()
+    [[0.5, -0.5, 0.0], [-0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+    """
+    variances = np.square(state_sds)
+    return np.asarray(np.diag(variances) - np.outer(variances, variances) / variances.sum())
+
+
+class PriorCovariance:
+    """The covariance as an operator on coordinates (z, x, mode, y) in the box of an `Operator`."""
+
+    def __init__(self, prior: Prior, operator: Operator) -> None:
+        self.prior, self.shape = prior, operator.shape
+        self.voxel_nm = operator.data.voxel_size_nm
+        n_states = len(operator.data.mean_fractions)
+        sds = np.ones(n_states) if prior.state_sds is None else np.asarray(prior.state_sds, dtype=np.float64)
+        check_shape(sds, "state_sds", (n_states,), remedy="give one per state")
+        basis = operator.basis.astype(np.float64)
+        self.mixing = (basis.T @ sum_zero_covariance(sds) @ basis).astype(np.float32)
+        distance = ndimage.distance_transform_edt(operator.data.mask) * self.voxel_nm
+        depth = np.maximum(distance - self.voxel_nm / 2, 0.0)
+        self.depth_nm = depth[operator.box].transpose(0, 2, 1)
+
+    @cached_property
+    def amplitude(self) -> Floats32:
+        """Local standard deviation, shape (z, x, 1, y)."""
+        decay = np.exp(-self.depth_nm / self.prior.decay_nm)
+        return np.asarray(self.prior.sd * decay[:, :, None, :], dtype=np.float32)
+
+    @cached_property
+    def correlations(self) -> list[Floats]:
+        """The Gaussian along z, x and y."""
+        scale = self.prior.length_nm / self.voxel_nm
+        apart = [np.subtract.outer(np.arange(n), np.arange(n)) / scale for n in self.shape]
+        return [np.exp(-0.5 * distance**2) for distance in apart]
+
+    @cached_property
+    def kernels(self) -> list[Floats32]:
+        """The correlations in float32."""
+        return [kernel.astype(np.float32) for kernel in self.correlations]
+
+    @cached_property
+    def hats(self) -> Any:
+        """Linear interpolation in depth, sparse (voxel, hat): each row sums to 1."""
+        at = self.depth_nm.ravel() / self.prior.hat_nm
+        below = np.floor(at).astype(np.int64)
+        share = (at - below).astype(np.float32)
+        voxels = np.arange(at.size)
+        index = np.concatenate([voxels, voxels]), np.concatenate([below, below + 1])
+        return sparse.coo_array((np.concatenate([1 - share, share]), index), shape=(at.size, below.max() + 2)).tocsr()
+
+    @cached_property
+    def depth_covariance(self) -> Floats:
+        """Covariance of the values at the hats."""
+        depth = np.arange(self.hats.shape[1]) * self.prior.hat_nm
+        apart = np.abs(np.subtract.outer(depth, depth))
+        return np.asarray(self.prior.depth_sd**2 * np.exp(-apart / self.prior.depth_length_nm))
+
+    def apply(self, modes: Floats32) -> Floats32:
+        """Multiply coordinates by their prior covariance."""
+        total = modes.sum(axis=(0, 1, 3), dtype=np.float64)
+        mean = np.asarray(self.prior.mean_sd**2 * total, dtype=np.float32)[:, None]
+        if self.prior.is_constant:
+            return np.broadcast_to(mean, modes.shape)
+        varied = np.zeros_like(modes)
+        if self.prior.sd:
+            varied += self.amplitude * _along_axes(self.kernels, self.amplitude * modes)
+        if self.prior.depth_sd:
+            columns = modes.transpose(0, 1, 3, 2).reshape(-1, modes.shape[2])
+            at_hats = self.depth_covariance @ (self.hats.T @ columns)
+            varied += self._from_hats(at_hats)
+        return np.asarray(mean + np.matmul(self.mixing, varied))
+
+    def _from_hats(self, at_hats: NDArray[Any]) -> Floats32:
+        columns = self.hats @ at_hats.astype(np.float32)
+        return np.asarray(columns.reshape(*self.shape, -1).transpose(0, 1, 3, 2), dtype=np.float32)
+
+    def sample(self, rng: np.random.Generator) -> Floats32:
+        """Draw coordinates (z, x, mode, y)."""
+        n_modes = len(self.mixing)
+        drawn = np.zeros((*self.shape[:2], n_modes, self.shape[2]), dtype=np.float32)
+        if self.prior.sd:
+            white = np.asarray(rng.standard_normal(drawn.shape), dtype=np.float32)
+            drawn += self.amplitude * _along_axes([_root(kernel) for kernel in self.correlations], white)
+        if self.prior.depth_sd:
+            drawn += self._from_hats(_root(self.depth_covariance) @ rng.standard_normal((self.hats.shape[1], n_modes)))
+        mean = self.prior.mean_sd * rng.standard_normal(n_modes)
+        return np.asarray(np.matmul(_root(self.mixing), drawn) + mean[:, None], dtype=np.float32)
+
+    def state_variance(self, basis: Floats32) -> Floats32:
+        """Prior variance of every fraction, shape (z, x, state, y)."""
+        local = np.square(self.amplitude[:, :, 0])
+        if self.prior.depth_sd:
+            at_depth = np.asarray((self.hats @ self.depth_covariance) * self.hats.toarray()).sum(axis=1)
+            local = local + at_depth.reshape(self.shape)
+        varied = np.diag(basis @ self.mixing @ basis.T)[:, None]
+        mean = self.prior.mean_sd**2 * np.square(basis).sum(axis=1)[:, None]
+        return np.asarray(mean + varied * local[:, :, None], dtype=np.float32)
+
+
+def _along_axes(kernels: list[Floats32], cells: Floats32) -> Floats32:
+    """Multiply cells (z, x, mode, y) by one symmetric matrix along each of z, x and y."""
+    n_z, n_x, n_modes, n_y = cells.shape
+    along_y = cells.reshape(-1, n_y) @ kernels[2]
+    along_x = np.matmul(kernels[1], along_y.reshape(n_z, n_x, n_modes * n_y))
+    return np.asarray(kernels[0] @ along_x.reshape(n_z, -1)).reshape(cells.shape)
+
+
+def _root(covariance: NDArray[Any]) -> Floats32:
+    """Symmetric square root."""
+    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T, dtype=np.float32)
