@@ -5,8 +5,8 @@ import pytest
 import xraylib
 from scipy.integrate import quad
 
-from tritomo_helpers.constants import NCM111_FORMULA, XRAY_LINES
-from tritomo_helpers.spectroscopy import CONTINUUM_MODELS, continuum, outer_shell_background, references, xray
+from tritomo_helpers.constants import NCM111_FORMULA
+from tritomo_helpers.spectroscopy import CONTINUUM_MODELS, continuum, outer_shell_background, references
 from tritomo_helpers.spectroscopy.background import bethe_ridge_angle_mrad
 from tritomo_helpers.spectroscopy.continuum import (
     Edge,
@@ -139,80 +139,6 @@ def test_edges_are_read(text, onset):
 def test_bad_continuum_arguments(arguments, words):
     with pytest.raises(ValueError, match=words):
         continuum(**{"edge": "Mn L", "energy_ev": [700.0], **arguments})
-
-
-# --- X-rays --------------------------------------------------------------------------------------------------------
-ELECTRONS = 0.3e-9 * 0.05 / 1.602176634e-19
-
-
-@pytest.mark.parametrize(
-    ("element", "per_nm3", "names", "counts"),
-    [
-        ("O", 59.56, ("Ka",), 203),
-        ("Mn", 9.927, ("La", "Lb1"), 59),
-        ("Co", 9.927, ("La", "Lb1"), 74),
-        ("Ni", 9.927, ("La", "Lb1"), 81),
-        ("Mn", 9.927, ("Ll", "Ln"), 7.8),
-        ("Ni", 9.927, ("Ll", "Ln"), 5.9),
-    ],
-)
-def test_counts_per_pixel(element, per_nm3, names, counts):
-    barn = sum(xray.emission_cross_section(line) for line in xray.lines([element]) if line.name in names)
-    found = ELECTRONS * per_nm3 * 150 * barn * 1e-10 * 0.7 / (4 * np.pi)
-    assert found == pytest.approx(counts, rel=0.02)
-
-
-def test_absorption_in_the_oxide():
-    found = xray.mass_absorption_of(NCM111_FORMULA, [0.525, 0.637, 0.776, 0.851])
-    np.testing.assert_allclose(found, [2945, 6268, 6311, 7062], rtol=0.003)
-
-
-def test_detector_widths_and_specification():
-    np.testing.assert_allclose(xray.detector_fwhm_ev([0.525, 0.637, 0.776, 0.851]), [59, 61, 64, 65], atol=0.6)
-    assert xray.detector_fwhm_ev(5.895) == pytest.approx(130)
-    with pytest.raises(ValueError, match="at least 121 eV"):
-        xray.detector_fwhm_ev(1.0, resolution_ev=100)
-
-
-def test_line_shape_keeps_counts_position_and_width():
-    for channel in (10.0, 20.0):
-        energy = np.arange(0.0, 3000.0, channel)
-        shape = xray.line_shape(energy, 0.7757)
-        center = (shape * energy).sum()
-        assert shape.sum() == pytest.approx(1)
-        assert center == pytest.approx(775.7, abs=0.01)
-        # The channel's own width adds to the detector's.
-        sigma = float(xray.detector_fwhm_ev(0.7757)) / 2.3548
-        assert (shape * (energy - center) ** 2).sum() == pytest.approx(sigma**2 + channel**2 / 12, rel=1e-3)
-
-
-def test_overlaps_that_mislead_windows():
-    by_name = {(line.element, line.name): line.energy_kev * 1e3 for line in XRAY_LINES}
-    for first, second in ((("Mn", "Ll"), ("O", "Ka")), (("Ni", "Ln"), ("Co", "La")), (("Co", "Ll"), ("F", "Ka"))):
-        distance = abs(by_name[first] - by_name[second])
-        assert distance < xray.detector_fwhm_ev(by_name[second] / 1e3)
-
-
-def test_bremsstrahlung_grows_with_the_square_of_z_and_falls_with_energy():
-    manganese, oxygen = (xray.bremsstrahlung_cross_section(el, [1.0, 2.0]) for el in ("Mn", "O"))
-    np.testing.assert_allclose(manganese / oxygen, (25 / 8) ** 2)
-    assert 1.9 < manganese[0] / manganese[1] < 2.4
-    assert xray.bremsstrahlung_cross_section("Mn", 300.0) == 0
-    below = xray.bremsstrahlung_cross_section("Mn", 1.0, elevation_deg=-18)
-    assert below > 2 * manganese[0]  # along the beam, where fast electrons radiate
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: xray.ionization_cross_section("Li", "K"), "subshell: expected one of C K"),
-        (lambda: xray.ionization_cross_section("Mn", "K", beam_energy_kev=60), "at least 104.2 for Mn K"),
-        (lambda: xray.lines(["Li"]), "elements: expected one of 'C'"),
-    ],
-)
-def test_bad_xray_arguments(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()
 
 
 # --- references ----------------------------------------------------------------------------------------------------

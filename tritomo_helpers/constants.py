@@ -1,11 +1,11 @@
 """Numbers that the whole project shares, each with its source.
 
-Edge onsets, X-ray lines, the material and the published experiment. This is data; the formulas that use it live in
+Edge onsets, the material and the published experiment. This is data; the formulas that use it live in
 :mod:`tritomo_helpers.spectroscopy`, and the colors of the book in :mod:`tritomo_helpers.plotting.style`.
 """
 
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 # --- Physics -----------------------------------------------------------------------------------------------------
 # CODATA 2018 (Tiesinga et al., Rev. Mod. Phys. 93, 025010, 2021).
@@ -64,55 +64,6 @@ EDGE_ONSET_EV: Final = MappingProxyType(
     },
 )
 """Edge onsets in eV, by (element, shell)."""
-
-
-# --- X-ray lines --------------------------------------------------------------------------------------------------
-class XrayLine(NamedTuple):
-    """One X-ray line: who emits it, from which shell, at which energy, with which share of that shell's photons."""
-
-    element: str
-    name: str
-    shell: str
-    energy_kev: float
-    radiative_rate: float
-
-
-# Energies and radiative rates of xraylib 4.3 (Schoonjans et al., Spectrochim. Acta B 66, 776, 2011); doublets that no
-# silicon drift detector separates (Kα1,2; Lα1,2) are one entry with the summed rate. tests/test_constants.py compares
-# every entry with the library. Siegbahn names: Ll = L3-M1, Ln = L2-M1, La = L3-M4,5, Lb1 = L2-M4, Lb3,4 = L1-M2,3.
-XRAY_LINES: Final = (
-    XrayLine("C", "Ka", "K", 0.2774, 1.0),
-    XrayLine("O", "Ka", "K", 0.5249, 1.0),
-    XrayLine("F", "Ka", "K", 0.6768, 1.0),
-    XrayLine("Mn", "Ll", "L3", 0.5564, 0.1169),
-    XrayLine("Mn", "Ln", "L2", 0.5675, 0.1109),
-    XrayLine("Mn", "La", "L3", 0.6370, 0.8749),
-    XrayLine("Mn", "Lb1", "L2", 0.6481, 0.8813),
-    XrayLine("Mn", "Lb3,4", "L1", 0.7204, 0.9700),
-    XrayLine("Mn", "Ka", "K", 5.8950, 0.8819),
-    XrayLine("Mn", "Kb", "K", 6.4904, 0.1181),
-    XrayLine("Co", "Ll", "L3", 0.6779, 0.0803),
-    XrayLine("Co", "Ln", "L2", 0.6929, 0.0751),
-    XrayLine("Co", "La", "L3", 0.7757, 0.9144),
-    XrayLine("Co", "Lb1", "L2", 0.7907, 0.9199),
-    XrayLine("Co", "Lb3,4", "L1", 0.8661, 0.9753),
-    XrayLine("Co", "Ka", "K", 6.9252, 0.8810),
-    XrayLine("Co", "Kb", "K", 7.6494, 0.1190),
-    XrayLine("Ni", "Ll", "L3", 0.7429, 0.0690),
-    XrayLine("Ni", "Ln", "L2", 0.7601, 0.0640),
-    XrayLine("Ni", "La", "L3", 0.8511, 0.9267),
-    XrayLine("Ni", "Lb1", "L2", 0.8683, 0.9319),
-    XrayLine("Ni", "Lb3,4", "L1", 0.9400, 0.9767),
-    XrayLine("Ni", "Ka", "K", 7.4723, 0.8806),
-    XrayLine("Ni", "Kb", "K", 8.2647, 0.1194),
-    XrayLine("Cu", "Ll", "L3", 0.8113, 0.0585),
-    XrayLine("Cu", "Ln", "L2", 0.8312, 0.0538),
-    XrayLine("Cu", "La", "L3", 0.9295, 0.9400),
-    XrayLine("Cu", "Lb1", "L2", 0.9494, 0.9448),
-    XrayLine("Cu", "Lb3,4", "L1", 1.0225, 0.9776),
-    XrayLine("Cu", "Ka", "K", 8.0411, 0.8820),
-    XrayLine("Cu", "Kb", "K", 8.9054, 0.1180),
-)
 
 # --- The material -------------------------------------------------------------------------------------------------
 NCM111_FORMULA: Final = MappingProxyType({"Li": 1.0, "Mn": 1 / 3, "Co": 1 / 3, "Ni": 1 / 3, "O": 2.0})

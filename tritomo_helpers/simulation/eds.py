@@ -9,7 +9,7 @@ the X-rays made along the beam on their way through the particle to detector k. 
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,100 +22,21 @@ from ..constants import (
     BARN_NM2,
     CARBON_FILM_DENSITY_G_PER_CM3,
     SPECIES_ELEMENT,
-    XrayLine,
 )
 from ..phantoms import Phantom
 from ..phantoms.shapes import coverage
 from ..spectroscopy import xray
+from ..spectroscopy.detectors import columns_towards
 from .rays import Exposure
 from .settings import Acquisition
 from .spectrometers import Eds, count_in_blocks
 
-ELEMENTS = ("O", "Mn", "Co", "Ni")
-# Lines shown in the truth, one per element: what the published maps used.
-_MAIN_LINE = {"O": "Ka", "Mn": "La", "Co": "La", "Ni": "La"}
+# Elements outside the particle: support film, grid and holder.
+_SURROUNDINGS = ("C", "Cu")
 # Grid of the absorption calculation: 9 nm fine for a particle, while X-rays of 0.5 keV travel microns.
 _GRID = 32
 # Energies (keV) at which the bremsstrahlung's transmission is computed: on both sides of the absorption edges.
 _NODES_KEV = (0.15, 0.3, 0.531, 0.533, 0.639, 0.652, 0.768, 0.778, 0.794, 0.854, 0.873, 1.1, 1.7, 3.0, 6.0, 40.0)
-
-
-def detector_directions(eds: Eds) -> Floats:
-    """Return unit vectors from the specimen to the detectors in the frame of the image: (u, y, n).
-
-    Electrons come from +n, the detectors are on that side. Azimuth turns from u to y.
-
-    Parameters
-    ----------
-    eds : Eds
-
-    Returns
-    -------
-    ndarray, shape (detector, 3)
-
-    Examples
-    --------
-    >>> detector_directions(Eds())[0].round(2)
-    array([0.67, 0.67, 0.31])
-    """
-    elevation, azimuth = np.deg2rad(eds.elevation_deg), np.deg2rad(eds.azimuths_deg)
-    level = np.cos(elevation)
-    return np.stack(
-        [level * np.cos(azimuth), level * np.sin(azimuth), np.full(azimuth.shape, np.sin(elevation))], axis=1
-    )
-
-
-def effective_elevation_deg(eds: Eds, tilt_deg: float) -> Floats:
-    """Elevation of each detector above the plane of the tilted specimen.
-
-    Parameters
-    ----------
-    eds : Eds
-    tilt_deg : float
-        Tilt. The plane's normal is z = cos t n - sin t u.
-
-    Returns
-    -------
-    ndarray, shape (detector,)
-        Degrees; negative when the detector looks at the specimen from below.
-
-    Examples
-    --------
-    >>> effective_elevation_deg(Eds(), 40.0).round()
-    array([-11.,  42.,  42., -11.])
-    """
-    t = np.deg2rad(tilt_deg)
-    d = detector_directions(eds)
-    return np.asarray(np.rad2deg(np.arcsin(np.clip(d[:, 2] * np.cos(t) - d[:, 0] * np.sin(t), -1, 1))))
-
-
-def shadow(eds: Eds, tilt_deg: float) -> Floats:
-    """Share of each detector's face that the holder does not hide.
-
-    Parameters
-    ----------
-    eds : Eds
-        Every detector is a disk of its share of the solid angle; the holder hides what is below its horizon.
-    tilt_deg : float
-        Tilt.
-
-    Returns
-    -------
-    ndarray, shape (detector,)
-        Between 0 and 1; all 1 when shadowing is off.
-
-    Examples
-    --------
-    >>> shadow(Eds(), 0.0), shadow(Eds(), 40.0).round(2)
-    (array([1., 1., 1., 1.]), array([0.04, 1.  , 1.  , 0.04]))
-    """
-    if not eds.shadow:
-        return np.ones(len(eds.azimuths_deg))
-    face = eds.solid_angle_sr / len(eds.azimuths_deg)
-    radius_deg = np.rad2deg(np.arccos(1 - face / (2 * np.pi)))
-    height = np.clip((effective_elevation_deg(eds, tilt_deg) - eds.horizon_deg) / radius_deg, -1, 1)
-    # Area of a disk above a chord at this height of its center.
-    return np.asarray(1 - (np.arccos(height) - height * np.sqrt(1 - height**2)) / np.pi)
 
 
 def transmission(
@@ -168,8 +89,8 @@ def transmission(
     made = np.sum(list(mass.values()), axis=0)
     total = made.sum(axis=2)
     found = np.ones((len(eds.azimuths_deg), energies_kev.size, n_grid, n_grid))
-    for k, direction in enumerate(detector_directions(eds)):
-        columns = _columns_towards(per_nm, direction, step).reshape(len(mass), -1)
+    for k, direction in enumerate(eds.detectors.directions):
+        columns = columns_towards(per_nm, direction, step=step).reshape(len(mass), -1)
         leaving = np.exp(-(coefficients.astype(np.float32) @ columns.astype(np.float32)))
         mean = np.einsum("muyn,uyn->muy", leaving.reshape(-1, *u.shape), made.astype(np.float32))
         # (u, y) -> (y, u); a trace added to both sides makes empty rays transparent without a division by zero.
@@ -178,52 +99,16 @@ def transmission(
     return found, axis
 
 
-def _columns_towards(density: Floats, direction: Floats, step_nm: float) -> Floats:
-    """Integrate density (kind, u, y, n) from every point to the boundary along a direction.
-
-    The planes across the largest component of the direction are visited from the far side: the column of a point is the
-    column where its line meets the next plane, plus the stretch between.
-    """
-    main = int(np.argmax(np.abs(direction)))
-    others = [i for i in range(3) if i != main]
-    planes = np.moveaxis(density, main + 1, 1)  # (kind, plane, a, b)
-    if direction[main] < 0:
-        planes = planes[:, ::-1]
-    slope = [direction[i] / abs(direction[main]) for i in others]
-    stretch = step_nm / abs(direction[main])
-    columns = np.zeros_like(planes)
-    for i in range(planes.shape[1] - 2, -1, -1):
-        beyond = columns[:, i + 1] + planes[:, i + 1] * (stretch / 2)
-        columns[:, i] = _sampled_beside(beyond, slope) + planes[:, i] * (stretch / 2)
-    if direction[main] < 0:
-        columns = columns[:, ::-1]
-    return np.moveaxis(columns, 1, main + 1)
-
-
-def _sampled_beside(plane: Floats, offset: list[float]) -> Floats:
-    """Sample a plane (kind, a, b) at (a, b) + offset by linear interpolation, nothing outside; offsets of at most 1."""
-    for axis, by in zip((1, 2), offset, strict=True):
-        neighbor = np.zeros_like(plane)
-        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        if by > 0:
-            neighbor[tuple(behind)] = plane[tuple(ahead)]
-        else:
-            neighbor[tuple(ahead)] = plane[tuple(behind)]
-        plane = plane + abs(by) * (neighbor - plane)
-    return plane
-
-
 class _Shapes:
     """What all pixels of an acquisition share: lines, their shapes, and the bremsstrahlung between the nodes."""
 
-    def __init__(self, acquisition: Acquisition) -> None:
+    def __init__(self, acquisition: Acquisition, elements: tuple[str, ...]) -> None:
         eds = acquisition.eds
         energy = eds.energy_ev
         beam = acquisition.beam_energy_kev
-        self.lines: tuple[XrayLine, ...] = tuple(
-            line for line in xray.lines([*ELEMENTS, "C", "Cu"]) if line.energy_kev * 1e3 < energy[-1]
-        )
+        emitters = [element for element in elements if element != "Li"]  # which has no line that the detector sees
+        self.lines = tuple(line for line in xray.lines(emitters) if line.energy_kev * 1e3 < energy[-1])
+        self.main_lines = {element: xray.main_line(element, beam_energy_kev=beam).name for element in emitters}
         self.sigma = (
             np.array([xray.emission_cross_section(line, beam_energy_kev=beam) for line in self.lines]) * BARN_NM2
         )
@@ -241,7 +126,7 @@ class _Shapes:
                 element, kev, beam_energy_kev=beam, elevation_deg=eds.elevation_deg
             )
             * (BARN_NM2 * eds.channel_ev / 1e3)
-            for element in ("Li", "C", *ELEMENTS, "Cu")
+            for element in elements
         }
         self.energies_kev = np.concatenate([[line.energy_kev for line in self.lines], self.nodes_kev])
 
@@ -252,13 +137,49 @@ def axes(acquisition: Acquisition) -> dict[str, Floats]:
 
 
 @lru_cache(maxsize=4)
-def _shapes(acquisition: Acquisition) -> _Shapes:
-    return _Shapes(acquisition)
+def _shapes(acquisition: Acquisition, elements: tuple[str, ...]) -> _Shapes:
+    return _Shapes(acquisition, elements)
+
+
+def _areal_densities(maps: Mapping[str, Floats], exposure: Exposure, acquisition: Acquisition) -> dict[str, Floats]:
+    """Atoms per nm² of each element under every pixel, film and grid included."""
+    film = acquisition.film_thickness_nm / np.cos(np.deg2rad(exposure.angle_deg))
+    carbon_per_nm3 = CARBON_FILM_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / ATOMIC_WEIGHT_G_PER_MOL["C"] * 1e-21
+    surroundings = (film * carbon_per_nm3, acquisition.eds.stray_copper_per_nm2)
+    atoms = {el: np.full(acquisition.scan_shape, n) for el, n in zip(_SURROUNDINGS, surroundings, strict=True)}
+    for species, areal in maps.items():
+        element = SPECIES_ELEMENT[species]
+        atoms[element] = atoms[element] + areal if element in atoms else areal
+    return atoms
+
+
+class Expected(NamedTuple):
+    """Noise-free emission at one exposure.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (y, x, line)
+        Expected counts of each line.
+    lines : tuple of XrayLine
+        Whose counts these are.
+    seen : ndarray, shape (y, x, node)
+        Electrons times solid angle over 4 pi times transmission at the nodes of the bremsstrahlung.
+    shadow : ndarray, shape (detector,)
+        Share of each detector that sees the specimen.
+    atoms : dict of str to ndarray, shape (y, x)
+        Atoms per nm² of each element, film and grid included.
+    """
+
+    counts: Floats
+    lines: tuple[xray.XrayLine, ...]
+    seen: Floats
+    shadow: Floats
+    atoms: dict[str, Floats]
 
 
 def expected_lines(
     maps: Mapping[str, Floats], exposure: Exposure, phantom: Phantom, acquisition: Acquisition
-) -> tuple[Floats, Floats, Floats, dict[str, Floats]]:
+) -> Expected:
     """Return the expected counts of every line at every pixel, and what the bremsstrahlung is made of.
 
     Parameters
@@ -271,28 +192,15 @@ def expected_lines(
 
     Returns
     -------
-    counts : ndarray, shape (y, x, line)
-        In the order of ``xray.lines(["O", "Mn", "Co", "Ni", "C", "Cu"])``.
-    seen : ndarray, shape (y, x, node)
-        Electrons times solid angle over 4 pi times transmission at the nodes of the bremsstrahlung.
-    shares : ndarray, shape (detector,)
-        Shadow.
-    atoms : dict of str to ndarray, shape (y, x)
-        Atoms per nm² of each element, film and grid included.
+    Expected
     """
     from scipy.ndimage import map_coordinates
 
-    eds, tables = acquisition.eds, _shapes(acquisition)
+    eds = acquisition.eds
     ny, nx = acquisition.scan_shape
-    atoms: dict[str, Floats] = {"C": np.zeros((ny, nx)), "Cu": np.full((ny, nx), eds.stray_copper_per_nm2)}
-    for name, areal in maps.items():
-        element = SPECIES_ELEMENT[name]
-        atoms[element] = atoms.get(element, np.zeros((ny, nx))) + areal
-    weight = ATOMIC_WEIGHT_G_PER_MOL["C"]
-    carbon_per_nm3 = CARBON_FILM_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / weight * 1e-21
-    atoms["C"] += acquisition.film_thickness_nm / np.cos(np.deg2rad(exposure.angle_deg)) * carbon_per_nm3
-
-    shares = shadow(eds, exposure.angle_deg)
+    atoms = _areal_densities(maps, exposure, acquisition)
+    tables = _shapes(acquisition, tuple(atoms))
+    shares = eds.detectors.shadow(exposure.angle_deg)
     if not np.any(shares > 0):
         raise fail(
             "shadow",
@@ -314,7 +222,7 @@ def expected_lines(
         # Grid and holder are seen past the particle, and by all detectors.
         share = float(len(shares)) if line.element == "Cu" else seen[..., index]
         counts[..., index] = arriving * atoms[line.element] * tables.sigma[index] * share
-    return counts, arriving * seen[..., n_lines:], shares, atoms
+    return Expected(counts, tables.lines, arriving * seen[..., n_lines:], shares, atoms)
 
 
 def detect(
@@ -348,9 +256,10 @@ def detect(
         ``"eds_shadow"`` (detector,): share of each detector that sees the specimen. ``"eds_expected_<element>"``
         (y, x): expected counts in the main line, and ``"eds_transmission_<element>"``: over those without absorption.
     """
-    eds, tables = acquisition.eds, _shapes(acquisition)
+    eds = acquisition.eds
     ny, nx = acquisition.scan_shape
-    counts, seen, shares, atoms = expected_lines(maps, exposure, phantom, acquisition)
+    counts, _, seen, shares, atoms = expected_lines(maps, exposure, phantom, acquisition)
+    tables = _shapes(acquisition, tuple(atoms))
     lines = counts.reshape(ny * nx, -1).astype(np.float32)
     # Two bytes hold 65,535 counts a channel: a thousand times those of the paper's dose.
     many = acquisition.electrons_per_pixel * eds.efficiency * eds.solid_angle_sr > 1e10
@@ -373,7 +282,7 @@ def detect(
         acquisition.electrons_per_pixel * eds.efficiency * eds.solid_angle_sr / len(shares) / (4 * np.pi) * shares.sum()
     )
     for index, line in enumerate(tables.lines):
-        if _MAIN_LINE.get(line.element) == line.name:
+        if line.element not in _SURROUNDINGS and tables.main_lines[line.element] == line.name:
             truth[f"eds_expected_{line.element}"] = counts[..., index].astype(np.float32)
             without = full * atoms[line.element] * tables.sigma[index]
             ratio = np.divide(counts[..., index], without, out=np.ones((ny, nx)), where=without > 0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import constants
 from .._validation import check_option, check_positive, fail
 from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet
+from ..spectroscopy.detectors import Detectors
 
 BLOCK = 256
 """Pixels simulated at once: their spectra in single precision are 4 MB, and fit the processor's cache."""
@@ -89,19 +90,20 @@ class Eds:
 
     def __post_init__(self) -> None:
         _check_axis(self.n_channels, self.channel_ev, "channel_ev")
-        check_positive(self.solid_angle_sr, "solid_angle_sr")
         check_positive(self.stray_copper_per_nm2, "stray_copper_per_nm2", zero_ok=True)
         _check_share(self.efficiency, "efficiency")
-        if not 0 < self.elevation_deg < 90:
-            raise fail(
-                "elevation_deg",
-                expected="detectors on the side of the electron source, above 0 and below 90 degrees",
-                got=f"{self.elevation_deg:g}: a detector behind the specimen" if self.elevation_deg < 0 else "edge-on",
-                remedy="count the elevation towards the source; a Super-X has 18",
-            )
-        if not self.azimuths_deg:
-            raise fail("azimuths_deg", expected="at least one detector", got="none", remedy="give one azimuth each")
-        object.__setattr__(self, "azimuths_deg", tuple(float(a) for a in self.azimuths_deg))
+        object.__setattr__(self, "azimuths_deg", self.detectors.azimuths_deg)
+
+    @property
+    def detectors(self) -> Detectors:
+        """Where the detectors stand: what the analysis may know."""
+        return Detectors(
+            elevation_deg=self.elevation_deg,
+            azimuths_deg=self.azimuths_deg,
+            solid_angle_sr=self.solid_angle_sr,
+            horizon_deg=self.horizon_deg,
+            shadowing=self.shadow,
+        )
 
     @property
     def energy_ev(self) -> NDArray[np.float64]:
