@@ -1,20 +1,28 @@
-"""Energy-loss spectra: axes, peaks, thickness, and what follows from them.
+"""Energy-loss spectra: axes, peaks, thickness, drift, and what follows from them.
 
 Functions take spectra with any leading axes, energy last: numpy arrays, memory maps or Dask arrays.
 """
 
 from ..spectroscopy import continuum, over_spectra
 from .axis import calibrate_axis
+from .deconvolution import fourier_ratio, low_pass
+from .filtering import filter_neighbors
 from .peaks import find_peak, peak_area, peak_faults
 from .thickness import relative_thickness, thickness_faults
+from .zero_loss import align_zero_loss, zero_loss_center
 
 __all__ = [
+    "align_zero_loss",
     "calibrate_axis",
     "continuum",
+    "filter_neighbors",
     "find_peak",
+    "fourier_ratio",
+    "low_pass",
     "over_spectra",
     "peak_area",
     "peak_faults",
     "relative_thickness",
     "thickness_faults",
+    "zero_loss_center",
 ]

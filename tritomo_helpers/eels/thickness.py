@@ -109,7 +109,7 @@ def _log_ratio(stored: NDArray[Any], energy: Floats, end: float) -> tuple[Floats
     missing = ~np.isfinite(spectra).all(axis=1)
     if missing.any():
         spectra = np.where(missing[:, None], 0.0, spectra)
-    peak, off_axis = _zero_loss_channel(spectra, energy, end)
+    peak, off_axis = zero_loss_channel(spectra, energy, end)
     total = spectra.sum(axis=1)
     last = np.searchsorted(energy, energy[peak] + end, side="right")
     zero_loss = np.where(np.arange(energy.size) < last[:, None], spectra, 0.0).sum(axis=1)
@@ -125,7 +125,7 @@ def _log_ratio(stored: NDArray[Any], energy: Floats, end: float) -> tuple[Floats
     return np.asarray(np.log(ratio)), fault
 
 
-def _zero_loss_channel(spectra: Floats, energy: Floats, end: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def zero_loss_channel(spectra: Floats, energy: Floats, end: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Highest channel of the first peak, and whether that peak begins before the axis does."""
     above = spectra > _LOWEST_ZERO_LOSS * spectra.max(axis=1, keepdims=True)
     first = above[:, 1:-1] & (spectra[:, 1:-1] >= spectra[:, :-2]) & (spectra[:, 1:-1] > spectra[:, 2:])
