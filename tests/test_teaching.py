@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tritomo_helpers import datasets, teaching
-from tritomo_helpers.teaching import _output, claims, exercises
+from tritomo_helpers.teaching import _output, claims, exercises, quizzes
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,14 @@ def test_claim_in_your_own_notebook_is_shown(monkeypatch):
     assert metadata == {}
 
 
+@pytest.fixture(autouse=True)
+def stated(monkeypatch):
+    """What the chapter has claimed: nothing so far."""
+    numbers = {}
+    for module in (claims, exercises):
+        monkeypatch.setattr(module, "STATED", numbers)
+
+
 @pytest.fixture
 def registry(monkeypatch):
     def set_up(**entries):
@@ -138,6 +146,72 @@ def test_hints_for_usual_wrong_answers(registry):
     assert "a single value" in teaching.judge("x", [1, 2]).text
 
 
+@pytest.mark.parametrize(
+    ("entry", "answer", "words"),
+    [
+        ({"answer": 37.5, "unit": "nm", "tolerance": 0.1}, "37.5 nm", "without quotes and unit"),
+        ({"answer": -80.0, "unit": "nm", "tolerance": 0.1}, 80, "Look at the sign"),
+        ({"answer": 30.0, "unit": "deg"}, np.deg2rad(30), "np.rad2deg"),
+        ({"answer": 34.0, "unit": "%", "tolerance": 0.4}, 0.34, "in percent"),
+        ({"answer": 0.34, "tolerance": 0.01}, 34, "a fraction"),
+        (
+            {"answer": 4.63, "unit": "nm", "relative": 0.01},
+            4630.0,
+            "a factor of 1,000: mind the unit; the answer is in nm",
+        ),
+        (
+            {"answer": 37.5, "hints": [{"slip": "degrees as radians", "when": -71.4, "tolerance": 0.1}]},
+            -71.43,
+            "np.deg2rad",
+        ),
+        ({"answer": 0, "tolerance": 0.1}, 3.0, "Go through the steps"),
+    ],
+)
+def test_common_slips_are_named(registry, entry, answer, words):
+    registry(x=entry)
+    verdict = teaching.judge("x", answer)
+    assert verdict.kind == "wrong"
+    assert words in verdict.text
+
+
+def test_number_that_the_chapter_states_above_is_recognized(registry, capsys):
+    registry(x={"answer": 106.5, "tolerance": 1.6})
+    assert "states above" not in teaching.judge("x", 43.2).text
+    teaching.claim("step", 43.2, unit="nm", low=40, high=50, why="a test")
+    assert "43.2 nm is a number that the chapter states above" in teaching.judge("x", 43.2).text.replace("\u00a0", " ")
+    capsys.readouterr()
+
+
+def test_question_shows_its_answers_and_says_why(monkeypatch, capsys):
+    teaching.quiz("how-to-read-gray")
+    assert capsys.readouterr().out.count("( )") == 2
+    published = _Published(monkeypatch, building=True)
+    teaching.quiz("how-to-read-gray")
+    ((data, metadata),) = published.outputs
+    assert data["text/html"].count('type="radio"') == 2
+    assert data["text/html"].count("Right.") == 1
+    assert metadata["tritomo"]["quiz"] == {"id": "how-to-read-gray"}
+    with pytest.raises(ValueError, match=r"one of .*how-to-read-gray.* got 'how'"):
+        teaching.quiz("how")
+
+
+OPTIONS = [{"text": "a", "why": "b", "right": True}, {"text": "c", "why": "d"}]
+
+
+@pytest.mark.parametrize(
+    "options", [OPTIONS[:1], [OPTIONS[0], OPTIONS[0]], [OPTIONS[1], OPTIONS[1]], [OPTIONS[0], {"text": "c"}]]
+)
+def test_question_without_one_right_answer_or_a_reason_is_refused(options, tmp_path, monkeypatch):
+    import yaml
+
+    monkeypatch.setattr(quizzes, "FOLDER", tmp_path)
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"q": {"question": "Why?", "options": options}}))
+    with pytest.raises(ValueError, match="one of them right"):
+        quizzes.quizzes.__wrapped__()
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"q": {"question": "Why?", "options": OPTIONS}}))
+    assert quizzes.quizzes.__wrapped__()["q"]["chapter"] == "a"
+
+
 EXERCISES = exercises.exercises()
 
 
@@ -151,7 +225,7 @@ def test_every_exercise_knows_its_answer_and_its_hints(name):
         wrong = hint.get("when", hint.get("above", 0) + 1 if "above" in hint else hint.get("below", 0) - 1)
         wrong = np.full(np.shape(entry["answer"]), wrong) if np.shape(wrong) != np.shape(entry["answer"]) else wrong
         verdict = teaching.judge(name, wrong[()] if isinstance(wrong, np.ndarray) else wrong)
-        assert (verdict.kind, verdict.text) == ("wrong", hint["say"])
+        assert (verdict.kind, verdict.text) == ("wrong", hint.get("say", exercises.SLIPS.get(hint.get("slip", ""))))
 
 
 def test_check_shows_the_verdict(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Running chapters: what is kept, what is measured, what is caught. Every planted failure is seen to fail."""
 
+import base64
 import html
 import re
 import shutil
@@ -8,7 +9,7 @@ import nbformat
 import pytest
 import yaml
 
-from tools.book import ROOT, checks, cli, execute, offline, stage
+from tools.book import ROOT, checks, cli, execute, fold, offline, stage
 from tritomo_helpers import datasets
 from tritomo_helpers.teaching.data import provenance_box
 
@@ -111,6 +112,20 @@ def test_claim_fails_when_another_method_or_seed_falsifies_it(claimed, holds, pa
     if not holds:
         assert "fano" in problems[0]
         assert "outside 0.75 to 1.25" in problems[0]
+
+
+def test_figures_of_a_fresh_kernel_are_sharp(tmp_path):
+    """The first figure of a session loads the inline backend, which once put its own blurred PNG in place of ours."""
+    path = write(
+        tmp_path / "a.ipynb",
+        code("from tritomo_helpers import plotting\nplotting.use_style()"),
+        code("plotting.show_spectrum([1, 2, 3], [1, 2, 3]);"),
+        code("plotting.show_image([[1, 2], [3, 4]]);"),
+    )
+    run = execute.run_notebook(path)
+    kinds = [{k for o in cell.outputs for k in o.data if k.startswith("image/")} for cell in run.notebook.cells]
+    assert kinds == [set(), {"image/svg+xml"}, {"image/png"}]
+    assert checks.picture_problems(run.notebook, "a") == []
 
 
 MISSING = 'from tritomo_helpers import teaching\nfiles = teaching.data("NMC_EELS_linescan_Jia")'
@@ -220,13 +235,108 @@ def test_staged_notebook_has_cost_provenance_and_no_records():
         download_mb=2,
     )
     cells = stage.staged_notebook(run, provenance_box=provenance_box).cells
-    assert "12 s, 456 MB of memory, 2.0 MB to download" in cells[0].source
+    assert "About 1 minutes to read" in cells[0].source
+    assert "12 s to run, 456 MB of memory, 2.0 MB to download" in cells[0].source
     assert cells[0].source.endswith("Prose.")
     assert cells[1].outputs == []
+    assert "hide-input" in cells[1].metadata.tags
     assert "NMC_EELS_linescan_Jia" in cells[3].source
     assert "plot(a)" in cells[3].source
-    assert "hide-input" in cells[4].metadata.tags
+    assert "remove-cell" in cells[4].metadata.tags
     assert run.notebook.cells[2].outputs == [picture], "the kept notebook is not touched"
+
+
+def claimed(name):
+    record = {"name": name, "value": 1, "shown": "1 nm", "low": 0, "high": 2, "why": "w"}
+    cell = recorded("claim", f'teaching.claim("{name}", 2 * x, low=0, high=2, why="w")', **record)
+    cell.outputs[0].data = {"application/papermill.record/text/plain": "'1 nm'"}
+    return cell
+
+
+def staged(*cells):
+    return stage.staged_notebook(ran(*cells), provenance_box=lambda *_, **__: "<p>box</p>").cells
+
+
+def test_preparation_is_folded_and_claims_are_one_box():
+    page = staged(
+        text("# T"),
+        code("a = 1"),
+        claimed("x"),
+        code("b = 2"),
+        claimed("y"),
+        figure("plot(a)"),
+        text("Word."),
+        code("c"),
+    )
+    assert [cell.cell_type for cell in page] == [
+        "markdown",
+        "code",
+        "code",
+        "markdown",
+        "code",
+        "markdown",
+        "markdown",
+        "code",
+    ]
+    _, prepared, drawn, _, hidden, checked, word, _ = page
+    assert prepared.source == "a = 1\n\nb = 2"
+    assert prepared.metadata.mystnb.code_prompt_show == fold.PREPARED
+    assert drawn.source == "plot(a)"
+    assert "tags" not in drawn.metadata
+    assert hidden.metadata.tags == ["remove-cell"]
+    assert [o.metadata.tritomo.claim.name for o in hidden.outputs] == ["x", "y"], "the text finds them there"
+    assert "2 numbers checked" in checked.source
+    assert "<code>2 * x</code></td><td>1 nm</td><td>0 to 2</td><td>w</td>" in checked.source
+    assert word.source == "Word."
+
+
+def test_tags_keep_code_in_view_or_fold_it():
+    kept, hidden = code("a = f()", metadata={"tags": ["keep-visible"]}), code("draw()", metadata={"tags": ["fold"]})
+    page = staged(text("# T"), kept, text("Word."), hidden)
+    assert "hide-input" not in page[1].metadata.tags
+    assert "hide-input" in page[3].metadata.tags
+
+
+def test_figure_is_shown_again_without_its_code():
+    drawn = figure("plot(a)")
+    drawn.metadata["mystnb"] = {"figure": {"caption": "c", "name": "fig-a"}, "image": {"alt": "A line."}}
+    page = staged(text("# T"), drawn, text("## What you now know\n\n1. A.\n\n:::{again} fig-a\n:::\n\nNext: b."))
+    *_, before, again, after = page
+    assert before.source.endswith("1. A.")
+    assert again.outputs[0].data == {"image/png": "iVBOR"}
+    assert again.metadata.tags == ["remove-input"]
+    assert "name" not in again.metadata.mystnb.figure, "a label can be given once"
+    assert after.source == "Next: b."
+
+
+def test_backticks_in_a_command_do_not_end_its_box():
+    cell = fold.box("<pre>```\nx</pre>")
+    assert cell.source.startswith("````{raw} html\n")
+    assert cell.source.endswith("\n````")
+
+
+def test_question_is_shown_without_its_call_and_a_stated_box_replaces_the_found_one():
+    asks = recorded("quiz", 'teaching.quiz("q")', page="<fieldset>", id="q")
+    stated = recorded("provenance", 'teaching.provenance("a")', page="<p>said</p>", datasets=["a"])
+    page = staged(text("# T"), figure("plot(a)"), stated, asks)
+    assert [cell.source for cell in page[2:]] == ["```{raw} html\n<p>said</p>\n```", "```{raw} html\n<fieldset>\n```"]
+
+
+PNG = base64.b64encode(
+    b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (800).to_bytes(4, "big") + (600).to_bytes(4, "big")
+).decode()
+
+
+@pytest.mark.parametrize(("width", "sharp"), [(400, True), (800, False), (None, False)])
+def test_picture_that_is_not_twice_its_size_is_caught(width, sharp, tmp_path):
+    metadata = {"image/png": {"width": width}} if width else {}
+    cell = code("x", outputs=[nbformat.v4.new_output("display_data", data={"image/png": PNG}, metadata=metadata)])
+    assert (checks.picture_problems(ran(cell).notebook, "c") == []) is sharp
+    (tmp_path / "_images").mkdir()
+    (tmp_path / "_images" / "a.png").write_bytes(base64.b64decode(PNG))
+    style = f'style="width: {width}px;"' if width else ""
+    (tmp_path / "a.html").write_text(f'<article><img src="_images/a.png" alt="A line" {style}></article>')
+    assert (checks.page_problems(tmp_path) == []) is sharp
 
 
 def boxes_of(*cells):
@@ -330,7 +440,7 @@ def test_small_book_is_built_and_its_pages_are_sound(small_book, tmp_path, capfd
     chapter = (pages / "chapter.html").read_text()
     assert "Measured when this page was built" in chapter
     assert "The book is in" in capfd.readouterr().out
-    assert checks.page_problems(pages) == []
+    assert checks.page_problems(pages, ["chapter"]) == []
     archive = offline.pack(pages, tmp_path)
     shutil.unpack_archive(archive, tmp_path / "unzipped")
     assert (tmp_path / "unzipped" / "tritomo-book" / "index.html").exists()

@@ -1,92 +1,20 @@
 """What can be wrong with a notebook, a run or a built page. Each check returns sentences; none means well."""
 
+import base64
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tools.book import execute
-from tools.book.stage import MEMORY_LIMIT_MB, TIME_LIMIT_S, only_claims
+from tools.book import execute, fold, terms
+from tools.book.prose import FREE_TAG, Block, blocks, crowded, typed_numbers
+from tools.book.stage import AGAIN, FIGURE_MIMES, MEMORY_LIMIT_MB, TIME_LIMIT_S
 
 # ---------------------------------------------------------------- notebooks as written
-
-UNITS = (
-    r"%|‰|°|Å|e/Å|at%|at\.%|(?:deg|nm|µm|um|mm|pm|m?eV|keV|m?rad|px|pixels?|voxels?|counts?|barn|mAh|s|ms|min|h"
-    r"|kB|MB|GB|pA|nA|V|K|percent|degrees?|nanometers?|electronvolts?|volts?|seconds?|minutes?|hours?)\b"
-)
-_SPACE = r"[\u202f\u00a0 \n-]?"
-_POWER = r"\s?[×x]\s?10[⁻⁰¹²³⁴-⁹]+"
-_DECIMAL = rf"\d+(?:[.,]\d+)+(?:[eE][-+]?\d+|{_POWER})?(?:{_SPACE}(?:{UNITS})|(?![a-zA-Z0-9]))"
-_WITH_UNIT = rf"\d+(?:[\u202f\u00a0 ]\d{{3}})*{_SPACE}(?:{UNITS})"
-_TIMES = r"\d+(?:[.,]\d+)*[×x](?![\w\d]|\s?\d)"
-NUMBER = re.compile(rf"(?<![\w.,:/#-])[-+−±~≈]?(?:{_DECIMAL}|{_WITH_UNIT}|\d+{_POWER}|{_TIMES})")
-# Directives that hold no prose; every other one does: {note}, {admonition}, {exercise}, {glossary} ...
-_CODE = {"code", "code-block", "code-cell", "sourcecode", "math", "glue", "raw", "literalinclude", "include"}
-_CODE |= {"eval-rst", "bibliography", "toctree", "mermaid"}
-_NO_TITLE = {"figure", "image", "glue:figure", "div", "math", "solution-start", "solution-end"}
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})[ \t]*(?:\{([\w:-]+)\})?(.*)$")
-# What prose may hold without being prose.
-NOT_PROSE = [
-    re.compile(r"\$\$.*?\$\$", re.S),
-    re.compile(r"(?<![\\$\w])\$(?=\S)[^$\n]*(?:\n[^$\n]+)?(?<=\S)\$(?!\d)"),
-    # Code in a line, and roles: quoted, given, glue, cite, numref ... A blank line ends either.
-    re.compile(r"(?:\{[a-z:_-]+\})?(?<!`)(`{1,2})(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.S),
-    re.compile(r"<!--.*?-->|</?[a-zA-Z][^>\n]*>", re.S),
-    re.compile(r"\]\([^)\n]*\)"),  # the target of a link
-    re.compile(r"^:(?!alt:)[a-z_-]+:.*$", re.M),  # options of directives
-    re.compile(r"https?://\S+|doi:\S+|\b10\.\d{4,}/\S+"),
-    re.compile(
-        r"\b(?:Figs?\.|Figure|Eqs?\.|Equation|Section|Chapter|Table|Version|version)[\u00a0 -]?\(?\d+(?:\.\d+)*"
-    ),
-    re.compile(r"\bPython(?:(?:,| or| to|\u2013)?[\u00a0 ]?\d\.\d+)+"),
-    re.compile(r"\b(?:CC[- ]BY(?:-SA)?|GPL|MIT|v)[\u00a0 -]?\d+(?:\.\d+)*\+?"),
-]
-FREE_TAG = "given-numbers"  # on a markdown cell whose numbers are all given or quoted, such as a table of settings
-
-
-def _without_code(markdown: str) -> str:
-    """Blank out lines of code, and fences; the content and the title of other directives stay where they are."""
-    kept: list[str] = []
-    open_fences: list[tuple[str, bool]] = []  # the fence, and whether it holds code
-    for line in markdown.split("\n"):
-        found = _FENCE.match(line)
-        fence, name, rest = found.groups(default="") if found else ("", "", "")
-        in_code = bool(open_fences) and open_fences[-1][1]
-        closes = bool(open_fences and fence and not name and not rest.strip() and fence.startswith(open_fences[-1][0]))
-        if closes:
-            open_fences.pop()
-        elif fence and not in_code:
-            # Colons without a name open nothing; backticks and tildes without a name hold code.
-            holds_code = name.split(":")[0] in _CODE if name else fence[0] != ":"
-            open_fences.append((fence, holds_code))
-            title = rest if name and not holds_code and name not in _NO_TITLE else ""
-            kept.append(title.rjust(len(line)))
-            continue
-        kept.append(" " * len(line) if closes or in_code else line)
-    return "\n".join(kept)
-
-
-def prose(markdown: str) -> str:
-    """Return Markdown with everything that is not prose blanked out; the rest stays at its place."""
-    markdown = _without_code(markdown)
-    for pattern in NOT_PROSE:
-        markdown = pattern.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), markdown)
-    return markdown
-
-
-def typed_numbers(markdown: str) -> list[str]:
-    """Return numbers with a decimal point or a unit that were typed by hand into prose.
-
-    Examples
-    --------
-    >>> typed_numbers("The error is 0.083, of {quoted}`0.12` before; see `0.5` and $x = 1.5$ in 2024.")
-    ['0.083']
-    """
-    return [match.group().strip() for match in NUMBER.finditer(prose(markdown))]
 
 
 def _texts(cell: Any) -> list[str]:
@@ -134,7 +62,7 @@ MEDIAN_LINES = 6  # the design asks for 5; the call of a figure, one keyword a l
 
 def length_problems(notebook: Any, name: str) -> list[str]:
     """Return whether the cells that a reader reads are too long: the median of all but those that only state claims."""
-    code = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip() and not only_claims(c)]
+    code = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip() and fold.kind_of(c) != "claims"]
     lengths = sorted(sum(bool(line.strip()) for line in c.source.splitlines()) for c in code)
     median = statistics.median(lengths or [0])
     if median <= MEDIAN_LINES:
@@ -142,28 +70,119 @@ def length_problems(notebook: Any, name: str) -> list[str]:
     return [f"{name}: the median cell has {median:g} lines, more than {MEDIAN_LINES}; let the package do more"]
 
 
-PARTS = {
-    "what you will learn": r"what you will learn",
-    "what you need": r"what you need",
-    "a self-test": r"(?m)^#+ *(?:test yourself|self-test|two questions)",
-    "exercises": r"\{exercise",
-    "solutions": r"\{solution-start\}",
-    "what can go wrong": r"(?m)^#+ *what can go wrong",
-    "behind the call": r"(?m)^#+ *behind the call",
-}
+SECTIONS = (
+    *("what you will learn", "what you need", "behind the call", "what can go wrong"),
+    *("test yourself", "exercises", "what you now know"),
+)
+LEAST_QUESTIONS, LEAST_EXERCISES = 2, 3
+
+
+def _texts_in_order(notebook: Any) -> list[Block]:
+    return [block for c in notebook.cells if c.cell_type == "markdown" for block in blocks(c.source)]
 
 
 def structure_problems(notebook: Any, name: str) -> list[str]:
     """Return the parts that every chapter has and this one lacks."""
-    text = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
-    problems = [f"{name}: {part} is missing" for part, pattern in PARTS.items() if not re.search(pattern, text, re.I)]
-    questions = len(re.findall(r"\{dropdown\}|<details", text))
-    if questions < 2:
-        problems.append(f"{name}: the self-test has {questions} questions with a hidden answer, not two")
+    from tools.book.stage import calls
+    from tritomo_helpers.teaching.exercises import exercises
+
+    text = _texts_in_order(notebook)
+    headings = [block.text.strip().lower() for block in text if block.kind == "heading"]
+    problems = [f"{name}: a section {part!r} is missing" for part in SECTIONS if part not in headings]
+    questions = [question for question, _ in calls(notebook, "teaching.quiz")]
+    if len(set(questions)) < LEAST_QUESTIONS:
+        problems.append(f"{name}: {len(set(questions))} questions with teaching.quiz, not {LEAST_QUESTIONS} or more")
+    asked = dict.fromkeys(exercise for exercise, _ in calls(notebook, "teaching.check"))
+    directives = [block.name for block in text if block.kind == "directive"]
+    for what, number in (("exercise", directives.count("exercise")), ("checked exercise", len(asked))):
+        if number < LEAST_EXERCISES:
+            problems.append(f"{name}: {number} {what}(s), not {LEAST_EXERCISES} or more")
+    if directives.count("solution-start") < directives.count("exercise"):
+        problems.append(f"{name}: an exercise without a solution")
+    if not any(exercises().get(exercise, {}).get("asks") == "prediction" for exercise in asked):
+        problems.append(f"{name}: no exercise changes a setting and asks for a prediction (`asks: prediction`)")
     for index, cell in enumerate(notebook.cells):
         image = cell.metadata.get("mystnb", {}).get("image", {})
         if "figure" in cell.metadata.get("mystnb", {}) and len(image.get("alt", "").strip()) < 20:
             problems.append(f"{name}, cell {index}: a figure without an alt text that describes it")
+    return problems
+
+
+TAKEAWAY = "what you now know"
+
+
+def takeaway_problems(notebook: Any, name: str, follows: str = "") -> list[str]:
+    """Return what the last section lacks: three sentences, one picture, and what comes next with a reason.
+
+    `follows` is the next chapter of the book, to which the way on must lead; any page when empty.
+    """
+    cells: list[Any] = []  # from the one with the heading on
+    text: list[Block] = []
+    for cell in notebook.cells:
+        in_cell = blocks(cell.source) if cell.cell_type == "markdown" else []
+        heads = [i for i, block in enumerate(in_cell) if block.kind == "heading" and block.text.lower() == TAKEAWAY]
+        if heads:
+            cells, text = [cell], in_cell[heads[0] + 1 :]
+        elif cells:
+            cells, text = [*cells, cell], text + in_cell
+    if not cells:
+        return []  # structure_problems says so
+    others = [block.text for block in text if block.kind == "heading"]
+    problems = [f"{name}: {TAKEAWAY!r} is not the last section, {others[0]!r} follows"] if others else []
+    sentences = sum(block.kind == "paragraph" and block.level == 1 for block in text)
+    if sentences != 3:
+        problems.append(f"{name}: {TAKEAWAY!r} has {sentences} sentences in a numbered list, not three")
+    drawn = sum("figure" in c.metadata.get("mystnb", {}) for c in cells)
+    again = [figure for c in cells if c.cell_type == "markdown" for figure in AGAIN.findall(c.source)]
+    named = {c.metadata.get("mystnb", {}).get("figure", {}).get("name") for c in notebook.cells}
+    if drawn + len(again) != 1:
+        problems.append(f"{name}: {TAKEAWAY!r} has {drawn + len(again)} pictures, not one")
+    problems += [
+        f"{name}: {{again}} {figure} names no figure of the chapter" for figure in again if figure not in named
+    ]
+    way = next((block for block in text if block.text.lstrip().lower().startswith("next")), None)
+    if way is None or not way.links:
+        problems.append(f"{name}: {TAKEAWAY!r} does not end with 'Next: [](chapter), because ...'")
+    else:
+        if follows and Path(way.links[0]).stem != follows:
+            problems.append(f"{name}: the next chapter is {follows}, not {way.links[0]}")
+        if len(way.text.split()) < 8:
+            problems.append(f"{name}: 'Next' gives no reason")
+    return problems
+
+
+def crowd_problems(documents: Iterable[Path]) -> list[str]:
+    """Return the paragraphs with so many numbers that they should be a table."""
+    import nbformat
+
+    problems = []
+    for path in documents:
+        texts = [path.read_text(encoding="utf-8")]
+        if path.suffix == ".ipynb":
+            texts = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
+        problems += [
+            f"{path.name}: more than four numbers in a paragraph, make a table: {words}"
+            for t in texts
+            for words in crowded(t)
+        ]
+    return problems
+
+
+def written_problems(documents: Iterable[Path], toc: dict[str, Any]) -> list[str]:
+    """Return everything that is wrong with pages before they are run; a chapter is what `toc` numbers."""
+    import nbformat
+
+    chapters = [c["file"] for part in toc.get("parts", []) if part.get("numbered") for c in part["chapters"]]
+    documents = list(documents)
+    problems = number_problems(documents) + crowd_problems(documents)
+    for path in documents:
+        if path.suffix != ".ipynb":
+            continue
+        notebook, name = nbformat.read(path, as_version=4), path.stem
+        problems += stripped_problems(notebook, name) + length_problems(notebook, name) + fold.problems(notebook, name)
+        if name in chapters:
+            follows = [*chapters, ""][chapters.index(name) + 1]
+            problems += structure_problems(notebook, name) + takeaway_problems(notebook, name, follows)
     return problems
 
 
@@ -193,6 +212,28 @@ def alt_problems(notebook: Any, name: str) -> list[str]:
     alts = " ".join(c.metadata.get("mystnb", {}).get("image", {}).get("alt", "") for c in notebook.cells)
     unknown = set(re.findall(r"\{glue:[a-z]*\}`([\w-]+)", alts)) - claimed
     return [f"{name}: an alt text quotes {n}, which is not claimed" for n in sorted(unknown)]
+
+
+def picture_problems(notebook: Any, name: str) -> list[str]:
+    """Return the figures of matplotlib that are neither SVG nor a PNG of twice the size it is shown at."""
+    problems = []
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            kinds = FIGURE_MIMES & output.get("data", {}).keys()
+            if "image/png" not in kinds or "tritomo-viewer" in fold.html_of(output):
+                continue
+            shown = output.get("metadata", {}).get("image/png", {}).get("width", 0)
+            width = png_width(base64.b64decode(output["data"]["image/png"]))
+            if not shown or width < 1.9 * shown:
+                problems.append(
+                    f"{name}, cell {index}: a picture of {width} pixels is shown at {shown or 'full size'}: not sharp"
+                )
+    return problems
+
+
+def png_width(data: bytes) -> int:
+    """Return the width in pixels of a PNG, from its head; 0 for anything else."""
+    return int.from_bytes(data[16:20], "big") if data[:8] == b"\x89PNG\r\n\x1a\n" else 0
 
 
 def exercise_problems(notebook: Any, name: str) -> list[str]:
@@ -258,7 +299,7 @@ def run_problems(runs: "Sequence[execute.Run]", *, strict: bool) -> list[str]:
             problems += [f"{run.name}: {data} could not be had" for data in run.unavailable if strict]
             continue
         problems += exercise_problems(run.notebook, run.name) + cost_problems(run)
-        problems += alt_problems(run.notebook, run.name)
+        problems += alt_problems(run.notebook, run.name) + picture_problems(run.notebook, run.name)
     return problems
 
 
@@ -289,13 +330,36 @@ class _Page(HTMLParser):
             self.sources.append(values["href"])
 
 
-def page_problems(pages: Path) -> list[str]:
-    """Return broken internal links, missing files and pictures without alt text in a folder of built pages."""
+def sharpness_problems(page: Path, images: Iterable[dict[str, str]]) -> list[str]:
+    """Return the computed pictures of a built page that are neither vectors nor PNGs of twice their shown width."""
+    problems = []
+    for image in images:
+        source = unquote(image.get("src", ""))
+        path = page.parent / source
+        if "_images/" not in source or path.suffix != ".png" or not path.exists():
+            continue
+        width = png_width(path.read_bytes())
+        shown = re.search(r"width:\s*(\d+(?:\.\d+)?)px", image.get("style", "")) or re.match(
+            r"(\d+(?:\.\d+)?)(?:px)?$", image.get("width", "")
+        )
+        if shown is None or width < 1.9 * float(shown[1]):
+            problems.append(
+                f"{source} has {width} pixels and is shown at {shown[1] if shown else 'full size'}: not sharp"
+            )
+    return problems
+
+
+def page_problems(pages: Path, linked: Collection[str] = ()) -> list[str]:
+    """Return broken links, missing files, blurred or undescribed pictures in a folder of built pages.
+
+    On the pages named `linked` each term of the glossary must be linked where it first appears.
+    """
     read = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(pages.rglob("*.html"))}
     read = {path: page for path, page in read.items() if not {"_static", "vendor"} & set(path.relative_to(pages).parts)}
     problems = []
     for path, page in read.items():
         name = path.relative_to(pages)
+        problems += [f"{name}: {fault}" for fault in sharpness_problems(path, page.images)]
         for link in {*page.links, *page.sources}:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc or link in ("", "#"):
@@ -306,6 +370,8 @@ def page_problems(pages: Path) -> list[str]:
                 problems.append(f"{name}: {link} leads nowhere")
             elif parts.fragment and target in read and unquote(parts.fragment) not in read[target].ids:
                 problems.append(f"{name}: {link} has no such place")
+        if path.stem in linked:
+            problems += terms.page_problems(path.read_text(encoding="utf-8"), str(name))
         problems += [
             f"{name}: {image.get('src', 'a picture')[:60]} has no alt text"
             for image in page.images

@@ -32,6 +32,7 @@ MENDED = [
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
 ]
 
+ALWAYS = ("glossary", "bibliography", "performance")  # pages that every chapter refers to
 WORTH_TELLING_S = 5  # a dataset that is made sooner is not listed on the performance page
 
 
@@ -79,11 +80,11 @@ def build(
     problems = [f"_toc.yml lists {name}, which is not there" for name in missing] if strict else []
     if missing and not strict:
         print(f"Not written yet and left out: {', '.join(missing)}")
-    pages = into / "html"
+    pages, whole = into / "html", toc
     if only:
         chosen = [Path(name).stem for name in only]
         toc, _ = stage.existing_toc(
-            {**toc, "root": chosen[0], "parts": [{"chapters": [{"file": n} for n in [*chosen[1:], "performance"]]}]},
+            {**toc, "root": chosen[0], "parts": [{"chapters": [{"file": n} for n in [*chosen[1:], *ALWAYS]]}]},
             book,
         )
         pages = into / f"only-{chosen[0]}"
@@ -100,6 +101,8 @@ def build(
         how = "unchanged, kept" if run.cached else "run"
         print(f"{how}: {run.seconds:.0f} s, {run.peak_mb:.0f} MB, {run.download_mb:.1f} MB to download")
     problems += checks.run_problems(runs, strict=strict)
+    if only:
+        problems += checks.written_problems(notebooks, whole)
     if any(run.error for run in runs):
         return problems
 

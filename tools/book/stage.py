@@ -13,13 +13,14 @@ from typing import Any
 import nbformat
 import yaml
 
-from tools.book import BOOK, ROOT, lineage, vendor
+from tools.book import BOOK, ROOT, fold, lineage, vendor
 from tools.book.execute import Run, records
+from tools.book.prose import WORDS_PER_MINUTE, n_words
 
 TIME_LIMIT_S = 120
 MEMORY_LIMIT_MB = 1000
 FIGURE_MIMES = {"image/png", "image/svg+xml", "image/jpeg"}
-CLAIMS_PROMPT = "The numbers that follow, and the range that each must stay in"
+AGAIN = re.compile(r"^:{3,}\{again\} *([\w-]+)\n:{3,} *$", re.M)  # a figure of the chapter, shown once more
 ROLE = re.compile(r"\{(given|quoted|glue:[a-z]*)\}`([^`]*)`")
 GLUE = re.compile(r"\{glue:[a-z]*\}`([\w-]+)[^`]*`")
 
@@ -81,14 +82,33 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
+SECONDS_PER_FIGURE, SECONDS_PER_LINE = 20, 3
+
+
+def reading_minutes(notebook: Any) -> int:
+    """Return how long a chapter takes to read, counted from its words, its figures and the code in view."""
+    words = sum(n_words(c.source) for c in notebook.cells if c.cell_type == "markdown")
+    figures = [c.metadata["mystnb"]["figure"] for c in notebook.cells if "figure" in c.metadata.get("mystnb", {})]
+    words += sum(n_words(figure.get("caption", "")) for figure in figures)
+    code = [
+        c
+        for _, c, section, hidden in fold.located(notebook.cells)
+        if c.cell_type == "code" and not hidden
+        if fold.is_visible(c, section)
+    ]
+    lines = sum(len(c.source.splitlines()) for c in code)
+    return max(1, round(words / WORDS_PER_MINUTE + (SECONDS_PER_FIGURE * len(figures) + SECONDS_PER_LINE * lines) / 60))
+
+
 def cost_line(run: Run) -> str:
-    """Return the measured cost of a chapter as a line of MyST."""
+    """Return how long a chapter takes to read and what it cost to run, as MyST."""
+    reading = f"About {reading_minutes(run.notebook)} minutes to read, exercises not counted."
     if run.unavailable:
-        text = f"Not measured: {', '.join(run.unavailable)} could not be had when this page was built."
+        text = f"{reading} Not measured: {', '.join(run.unavailable)} could not be had when this page was built."
     else:
         text = (
-            f"Measured when this page was built: {_time(run.seconds)}, {_size(run.peak_mb)} of memory, "
-            f"{_size(run.download_mb)} to download ([how](performance))."
+            f"{reading} Measured when this page was built: {_time(run.seconds)} to run, "
+            f"{_size(run.peak_mb)} of memory, {_size(run.download_mb)} to download ([how](performance))."
         )
     return f":::{{div}} tt-cost\n{text}\n:::"
 
@@ -100,15 +120,6 @@ def shows_figure(cell: Any) -> bool:
         if FIGURE_MIMES & data.keys() or "tritomo-viewer" in "".join(data.get("text/html", "")):
             return True
     return False
-
-
-def only_claims(cell: Any) -> bool:
-    """Return whether a cell does nothing but state claims; the page folds such cells."""
-    try:
-        statements = ast.parse(cell.source).body
-    except SyntaxError:  # a cell with a magic
-        return False
-    return bool(statements) and all(ast.unparse(s).startswith("teaching.claim(") for s in statements)
 
 
 def spoken(alt: str, shown: Mapping[str, str]) -> str:
@@ -123,36 +134,77 @@ def spoken(alt: str, shown: Mapping[str, str]) -> str:
 
 
 def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
-    """Return the notebook as it goes to Sphinx: cost under the title, a provenance box under every figure."""
+    """Return the notebook as it goes to Sphinx: costs under the title, boxes under figures, code folded."""
     notebook = copy.deepcopy(run.notebook)
     title = next((c for c in notebook.cells if c.cell_type == "markdown"), None)
     if title is not None:
         head, newline, rest = title.source.partition("\n")
         title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
     claimed = {record["name"]: record["shown"] for record in records(notebook, "claim")}
-    fetched: dict[str, None] = {}  # an ordered set
-    earlier: list[ast.stmt] = []
-    cells: list[Any] = []
     for cell in notebook.cells:
-        cells.append(cell)
         image = cell.metadata.get("mystnb", {}).get("image", {})
         if "alt" in image:
             image["alt"] = spoken(image["alt"], claimed)
-        if cell.cell_type != "code":
-            if run.unavailable:
-                cell.source = GLUE.sub(lambda m: m[0] if m[1] in claimed else "*(not computed here)*", cell.source)
+        if cell.cell_type == "markdown" and run.unavailable:
+            cell.source = GLUE.sub(lambda m: m[0] if m[1] in claimed else "*(not computed here)*", cell.source)
+    notebook.cells = with_boxes(with_repeats(notebook.cells), provenance_box=provenance_box)
+    notebook.cells = fold.folded(notebook.cells)
+    return notebook
+
+
+def with_repeats(cells: Sequence[Any]) -> list[Any]:
+    """Return the cells with ``{again}`` replaced by the picture of the figure that it names."""
+    figures = {c.metadata.get("mystnb", {}).get("figure", {}).get("name"): c for c in cells}
+    page: list[Any] = []
+    for cell in cells:
+        # The text before the first {again}, its figure, the text after it, ...
+        pieces = AGAIN.split(cell.source) if cell.cell_type == "markdown" else [cell]
+        if len(pieces) == 1:
+            page.append(cell)
+            continue
+        for number, piece in enumerate(pieces):
+            if number % 2:
+                page += _repeated(figures.get(piece), piece)
+            elif piece.strip():
+                page.append(nbformat.v4.new_markdown_cell(piece.strip()))
+    return page
+
+
+def _repeated(figure: Any, name: str) -> list[Any]:
+    """Return a cell that shows the picture of another one; nothing where it could not be made."""
+    for output in figure.outputs if figure is not None else []:
+        kinds = FIGURE_MIMES & output.get("data", {}).keys()
+        if kinds:
+            kind = max(kinds)  # SVG before PNG
+            again = nbformat.v4.new_output(
+                "display_data", {kind: output.data[kind]}, metadata=output.get("metadata", {})
+            )
+            cell = nbformat.v4.new_code_cell("", outputs=[again], metadata={"tags": ["remove-input"]})
+            image = figure.metadata["mystnb"].get("image", {})
+            cell.metadata["mystnb"] = {"image": image, "figure": {"caption": f"Once more, {{numref}}`{name}`."}}
+            return [cell]
+    return []
+
+
+def with_boxes(cells: Sequence[Any], *, provenance_box: Any) -> list[Any]:
+    """Return the cells with a closed box under every figure that says where it comes from."""
+    fetched: dict[str, None] = {}  # an ordered set
+    earlier: list[ast.stmt] = []
+    page: list[Any] = []
+    for cell in cells:
+        page.append(cell)
+        if cell.cell_type != "code" or not cell.source.strip():
             continue
         fetched.update(dict.fromkeys(r["name"] for r in records(nbformat.v4.new_notebook(cells=[cell]), "data")))
         here = lineage.statements(cell)
-        if only_claims(cell):
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
-            cell.metadata["mystnb"] = {"code_prompt_show": CLAIMS_PROMPT, "code_prompt_hide": CLAIMS_PROMPT}
         # A figure directive wraps every output of its cell, so that the box goes into a cell of its own.
         stated = [o for o in cell.outputs if "provenance" in o.get("metadata", {}).get("tritomo", {})]
         cell.outputs = [
             o for o in cell.outputs if o not in stated and "application/vnd.tritomo" not in o.get("data", {})
         ]
-        boxes = ["".join(o.data["text/html"]) for o in stated]
+        boxes = [fold.html_of(output) for output in stated]
+        if boxes and len(page) > 1 and page[-2].metadata.get("tritomo_box"):
+            page.pop(-2)  # what the author says about the figure above stands in place of what the build finds
         if not boxes and shows_figure(cell):
             # What this figure was made from, and not all that the chapter has touched by now.
             made = [*lineage.made_by(earlier, here), *here]
@@ -166,9 +218,8 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
                 )
             ]
         earlier += here
-        cells += [nbformat.v4.new_markdown_cell(f"```{{raw}} html\n{box}\n```") for box in boxes]
-    notebook.cells = cells
-    return notebook
+        page += map(fold.box, boxes)
+    return page
 
 
 def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:

@@ -67,9 +67,12 @@ def _register_formatters() -> None:
     if formatter is None:
         return
     import matplotlib as mpl
+    import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
 
-    mpl.get_backend()  # activates the inline backend, which sets its own formatters once and must do so before us
+    # Loading the inline backend makes it set its own formatters, once. That must have happened before we set ours, and
+    # asking for its name does not load it.
+    plt.switch_backend(mpl.get_backend())
     formatter.formatters["image/svg+xml"].for_type(Figure, figure_svg)
     formatter.formatters["image/png"].for_type(Figure, figure_png)
 

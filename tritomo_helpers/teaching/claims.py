@@ -7,6 +7,7 @@ from typing import Any
 from .._validation import fail
 from ._output import building, publish
 
+STATED: dict[str, tuple[float, str]] = {}  # value and text of the numbers claimed in this session, by name
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -46,6 +47,19 @@ def in_range(value: Any, low: Any, high: Any) -> bool:
     (True, False)
     """
     return bool(value == value and (low is None or value >= low) and (high is None or value <= high))
+
+
+def range_text(low: Any, high: Any) -> str:
+    """Write an expected range for a reader.
+
+    Examples
+    --------
+    >>> range_text(527, 531), range_text(None, 0.2), range_text("left", "left"), range_text(3, 3)
+    ('527 to 531', 'at most 0.2', 'left', '3')
+    """
+    ends = [f"{end:.6g}" if isinstance(end, (int, float)) else str(end) for end in (low, high) if end is not None]
+    bound = "at most " if low is None else "at least " if high is None else ""
+    return bound + " to ".join(dict.fromkeys(ends))
 
 
 def claim(
@@ -104,12 +118,13 @@ def claim(
     value = value.item() if hasattr(value, "item") else value
     shown = number_text(value, unit=unit, digits=digits, fmt=fmt)
     plain = value if isinstance(value, str) else float(value)
+    if not isinstance(plain, str):
+        STATED[name] = (plain, shown)
     record = {"name": name, "value": plain, "shown": shown, "unit": unit, "low": low, "high": high, "why": why}
     if building():
         publish(shown, record={"claim": record}, glue=name)
         return
-    ends = [f"{end:g}" if isinstance(end, (int, float)) else str(end) for end in (low, high) if end is not None]
-    bounds = ("at most " if low is None else "at least " if high is None else "") + " to ".join(ends)
+    bounds = range_text(low, high)
     verdict = "" if in_range(value, low, high) else ", OUTSIDE THE EXPECTED RANGE"
     text = f"{name} = {shown}{verdict} (expected {bounds}: {why})".replace("\N{NO-BREAK SPACE}", " ")
     publish(text, f'<div class="tt-claim">{html.escape(text)}</div>')
