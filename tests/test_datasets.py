@@ -531,7 +531,7 @@ def test_two_processes_build_once_and_every_process_builds_the_same(tmp_path):
     answers = [finished(process) for process in both]
     assert answers[0] == answers[1]
     assert len(list((tmp_path / "shared").rglob("adf.hspy"))) == 1
-    assert not list((tmp_path / "shared").rglob(".building*"))
+    assert not list((tmp_path / "shared").rglob(".writing*"))
     here = io.load_tilt_series(datasets.fetch("twin/tiny", parts=["adf"], progress=False)["adf"])
     assert answers[0].startswith(here.images.tobytes().hex()[:4000])
 
@@ -556,7 +556,7 @@ def test_the_key_follows_seed_parameters_and_code(monkeypatch):
     assert _twin.key(replace(TINY, description="other words")) == key
     assert _twin.key(replace(TINY, generated={**TINY.generated, "seed": 8})) != key
     assert _twin.key(replace(TINY, generated={**TINY.generated, "control": "null"})) != key
-    monkeypatch.setattr(_twin, "_code_digest", lambda: "other code")
+    monkeypatch.setattr(_twin, "_code", lambda: {"simulation": "other"})
     assert _twin.key(TINY) != key
 
 
@@ -574,14 +574,56 @@ def test_a_control_differs_from_its_particle_as_named():
     assert np.array_equal(plain["shifts_px"], null["shifts_px"])
 
 
-def test_a_damaged_twin_is_noticed():
-    path = datasets.fetch("twin/tiny", parts=["adf"], progress=False)["adf"]
+def damage_of_one_byte(path):
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert datasets.verify("twin/tiny")["adf.hspy"] == "damaged"
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("adf.hspy", damage_of_one_byte),
+        ("adf.hspy", cut_off),
+        ("adf.hspy", Path.unlink),
+        ("truth.h5", cut_off),
+        ("about.json", cut_off),
+    ],
+)
+def test_a_damaged_twin_is_noticed_and_simulated_again(name, damage):
+    intact = fetch_adf()
+    images = io.load_tilt_series(intact["adf"]).images
+    damage(intact["adf"].with_name(name))
+    wrong = ["adf.hspy", "repeats.h5", "truth.h5"] if name == "about.json" else [name]
+    states = datasets.verify("twin/tiny")
+    assert [file for file, state in states.items() if state == "damaged"] == wrong
+    with pytest.warns(UserWarning, match=f"{wrong[0]}.* is not what was written and is simulated again"):
+        mended = fetch_adf()
+    assert np.array_equal(io.load_tilt_series(mended["adf"]).images, images)
+    assert "damaged" not in datasets.verify("twin/tiny").values()
+
+
+def test_a_byte_that_changed_behind_the_back_of_the_clock_is_found_when_asked_to(monkeypatch):
+    path = fetch_adf()["adf"]
+    before = path.stat()
+    damage_of_one_byte(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert fetch_adf()["adf"] == path
+    with pytest.warns(UserWarning, match="simulated again"):
+        datasets.fetch("twin/tiny", parts=["adf"], progress=False, thorough=True)
+
+
+def test_what_a_killed_build_left_is_swept_by_the_next(tmp_path):
+    place = _twin._place(TINY)
+    (place / ".writing-of-a-killed-run" / "adf" / "raw").mkdir(parents=True)
+    fetch_adf()
+    assert not list(place.glob(".writing*"))
 
 
 def test_what_older_code_made_is_found_for_removal(monkeypatch):
     old = fetch_adf()["adf"].parents[1]
     assert datasets.stale_folders() == []
-    monkeypatch.setattr(_twin, "_code_digest", lambda: "newer code")
+    monkeypatch.setattr(_twin, "_code", lambda: {"simulation": "newer"})
     assert datasets.stale_folders() == [old]

@@ -1,11 +1,17 @@
 """The command line for data."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import yaml
 
 from tritomo_helpers import datasets
 from tritomo_helpers.__main__ import main
 from tritomo_helpers.datasets import _manifest, _twin
+from tritomo_helpers.products import registry
+
+_PATH = Path("adf.hspy")
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +56,7 @@ def surroundings(monkeypatch, tmp_path):
     path = tmp_path / "manifest.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     monkeypatch.setattr(_manifest, "manifest_path", lambda: path)
+    monkeypatch.setattr(registry, "_REGISTRY", {})  # their datasets are in the real manifest
     return document
 
 
@@ -117,7 +124,7 @@ def test_clean_removes_what_older_code_made(monkeypatch, capsys):
     assert main(["data", "clean"]) == 0
     assert capsys.readouterr().out.startswith("0 outdated folders")
     assert old.exists()
-    monkeypatch.setattr(_twin, "_code_digest", lambda: "newer code")
+    monkeypatch.setattr(_twin, "_code", lambda: {"simulation": "newer"})
     assert main(["data", "clean"]) == 0
     assert capsys.readouterr().out.startswith("1 outdated folder removed")
     assert not old.exists()
@@ -126,3 +133,40 @@ def test_clean_removes_what_older_code_made(monkeypatch, capsys):
 def test_page_prints_the_licenses(capsys):
     assert main(["data", "page"]) == 0
     assert capsys.readouterr().out.startswith("# Data and licenses")
+
+
+def test_verify_and_fetch_mend_a_twin_that_was_cut_off(capsys):
+    path = datasets.fetch("twin/tiny", parts=["adf"], progress=False)["adf"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    assert main(["data", "verify"]) == 1
+    said = capsys.readouterr().err
+    assert "twin/tiny/adf.hspy: damaged" in said
+    assert "`data fetch` replaces them" in said
+    with pytest.warns(UserWarning, match=r"adf\.hspy in .* is not what was written and is simulated again"):
+        mended = datasets.fetch("twin/tiny", parts=["adf"], progress=False)["adf"]
+    assert mended.stat().st_size == len(whole)
+    assert main(["data", "verify"]) == 0
+
+
+def test_fetch_compares_every_byte_of_what_it_names(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(datasets, "fetch", lambda name, **options: asked.update({name: options}) or {"adf": _PATH})
+    assert main(["data", "fetch", "twin/tiny"]) == 0
+    assert asked == {"twin/tiny": {"thorough": True}}
+
+
+def test_verify_and_fetch_mend_a_product(capsys):
+    registry.product("count", n=3)(lambda *_, n: {"values": np.arange(n)})
+    assert main(["data", "fetch", "count"]) == 0
+    assert main(["data", "verify"]) == 0
+    assert "1 files intact" in capsys.readouterr().out
+    path = registry.cache_path(registry.products()["count"])
+    path.write_bytes(path.read_bytes()[:100])
+    assert main(["data", "verify", "count"]) == 1
+    assert "count (cache): damaged" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="it is computed again"):
+        assert main(["data", "fetch", "count"]) == 0
+    assert main(["data", "verify"]) == 0
+    assert main(["data", "clean"]) == 0
+    assert "1 outdated product removed" in capsys.readouterr().out

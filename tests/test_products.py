@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import textwrap
 
 import numpy as np
 import pytest
@@ -11,8 +10,10 @@ from scipy import ndimage
 
 from tests.helper import relative_error
 from tritomo_helpers import datasets, phantoms, products
+from tritomo_helpers.datasets import _twin
 from tritomo_helpers.products import __main__ as command
 from tritomo_helpers.products import registry
+from tritomo_helpers.store import results
 
 CALLS = []
 # Before the fixture below empties the one and redirects the others.
@@ -80,31 +81,27 @@ def test_key_changes_with_parameters_data_and_code(monkeypatch):
     assert others[-1].key != before
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Make a package of three modules: ``top`` imports ``middle`` inside a function, ``middle`` imports ``low``."""
-    folder = tmp_path / "tritomo_helpers"
-    folder.mkdir()
-    (folder / "low.py").write_text("X = 1\n")
-    (folder / "middle.py").write_text("from .low import X\n")
-    (folder / "aside.py").write_text("Y = 1\n")
-    source = "def top(report, files):\n    from . import middle\n    return {}\n"
-    monkeypatch.setattr(registry, "PACKAGE", folder)
-    monkeypatch.setattr(registry.inspect, "getsource", lambda _: textwrap.dedent(source))
-    top = lambda: None  # noqa: E731
-    top.__module__ = "tritomo_helpers.recipes"
-    return folder, top
+def test_key_of_what_was_made_from_the_twin_follows_the_simulation(monkeypatch):
+    """Halving the efficiency of the ADF detector once left the key, and old tomograms came back as current."""
+    tomograms = REAL["twin/pristine-1/adf-tomograms"]
+    key, recipe = tomograms.key, tomograms.recipe_key
+    code = _twin._code()
+    monkeypatch.setattr(_twin, "_code", lambda: {**code, "tritomo_helpers.simulation.settings": "halved"})
+    assert tomograms.key != key
+    assert tomograms.recipe_key == recipe
 
 
-def test_key_follows_the_code_that_is_imported_and_only_that(package):
-    folder, top = package
-    before = registry.code_digest(top)
-    (folder / "aside.py").write_text("Y = 2\n")
-    assert registry.code_digest(top) == before, "a module that is not imported does not count"
-    (folder / "low.py").write_text('"""Say what it is."""\nX = 1  # a comment\n')
-    assert registry.code_digest(top) == before, "comments and docstrings do not count"
-    (folder / "low.py").write_text("X = 2\n")
-    assert registry.code_digest(top) != before, "a change two imports away counts"
+def test_committed_result_made_from_another_twin_is_not_used(monkeypatch):
+    registry.product("count", datasets=("twin/tiny",), parts={"twin/tiny": ("adf",)}, n=4)(make)
+    monkeypatch.setattr(datasets, "fetch", lambda name, *, parts=None: {"adf": name, **dict.fromkeys(parts)})
+    assert command.main(["count", "--commit"]) == 0
+    assert registry.committed("count") is not None
+    monkeypatch.setattr(_twin, "_code", lambda: {"simulation": "changed"})
+    assert registry.committed("count") is None
+    assert list(registry.verify(["count"])) == [("count (package)", "outdated")]
+    CALLS.clear()
+    products.get("count")
+    assert CALLS == [4]
 
 
 def test_stale_result_is_not_used():
@@ -119,8 +116,8 @@ def test_stale_result_is_not_used():
 def test_a_file_under_the_right_name_with_another_key_is_not_used():
     registry.product("count", n=4)(make)
     found = products.products()["count"]
-    registry.write(registry.cache_path(found), {"values": np.zeros(1)}, {"key": "another"})
-    registry.write(registry.committed_path(found), {"values": np.zeros(1)}, {"key": found.key, "recipe_key": "another"})
+    results.write(registry.cache_path(found), {"values": np.zeros(1)}, {"key": "another"})
+    results.write(registry.committed_path(found), {"values": np.zeros(1)}, {"key": found.key, "recipe_key": "another"})
     assert products.get("count")["values"].size == 4
 
 
@@ -128,7 +125,7 @@ def test_committed_result_is_used_without_computing():
     registry.product("folder/count", n=4)(make)
     arrays, source = registry.compute("folder/count")
     CALLS.clear()
-    registry.write(registry.committed_path(products.products()["folder/count"]), arrays, source)
+    results.write(registry.committed_path(products.products()["folder/count"]), arrays, source)
     assert products.get("folder/count")["values"].size == 4
     assert products.provenance("folder/count")["same_code"]
     assert CALLS == []
@@ -136,7 +133,8 @@ def test_committed_result_is_used_without_computing():
 
 def change_code(monkeypatch):
     """Pretend that a module which the recipe imports has changed."""
-    monkeypatch.setattr(registry, "code_digest", lambda _: "changed")
+    code = registry._code
+    monkeypatch.setattr(registry, "_code", lambda function: {**code(function), "tritomo_helpers.below": "changed"})
 
 
 def test_committed_result_outlives_a_change_below_it_and_says_so(monkeypatch):
@@ -150,9 +148,10 @@ def test_committed_result_outlives_a_change_below_it_and_says_so(monkeypatch):
     after = products.provenance("count")
     assert (before["same_code"], after["same_code"]) == (True, False)
     assert after["code"] == before["code"], "the code that made it, not the code of today"
+    assert (before["changed_code"], after["changed_code"]) == ([], ["tritomo_helpers.below"])
     assert command.main(["count", "--commit"]) == 0
     assert CALLS == [4], "renewed when asked to"
-    assert products.provenance("count")["code"] == "changed"
+    assert products.provenance("count")["code"]["tritomo_helpers.below"] == "changed"
 
 
 def test_cached_result_does_not_outlive_a_change_below_it(monkeypatch):
@@ -198,8 +197,7 @@ def test_only_the_parts_asked_for_are_fetched(monkeypatch):
 
 
 def test_alignment_survives_storage():
-    with np.load(COMMITTED["needle/alignment"]) as stored:
-        found = products.as_alignment(dict(stored))
+    found = products.as_alignment(results.read(COMMITTED["needle/alignment"])[0])
     assert found.shifts_px.shape == (77, 2)
     assert found.extended == "along"
     assert found.failures == {}
@@ -214,18 +212,22 @@ def test_tomogram_is_asked_for_by_name():
         products.as_tomogram(arrays, "genfire")
 
 
-def test_nothing_is_left_of_a_failed_write(tmp_path):
-    with pytest.raises(TypeError):
-        registry.write(tmp_path / "x" / "a.npz", {"values": np.zeros(2)}, {"key": object()})
-    assert list((tmp_path / "x").iterdir()) == []
-
-
-def test_no_pickle_is_loaded(tmp_path):
-    np.savez(
-        tmp_path / "a.npz", provenance_json=np.array(json.dumps({"key": "k"})), values=np.array([{}], dtype=object)
-    )
-    with pytest.raises(ValueError, match="allow_pickle"):
-        registry._read(tmp_path / "a.npz", key="k")
+@pytest.mark.parametrize("where", ["cache_path", "committed_path"])
+def test_a_damaged_result_is_computed_again_and_said(where):
+    registry.product("count", n=4)(make)
+    command.main(["count", "--commit"])
+    known = products.products()["count"]
+    path = getattr(registry, where)(known)
+    for other in {registry.cache_path(known), registry.committed_path(known)} - {path}:
+        other.unlink()
+    path.write_bytes(path.read_bytes()[:-100])
+    CALLS.clear()
+    with pytest.warns(UserWarning, match=r"count.*\.npz is damaged .* it is computed again"):
+        assert products.get("count")["values"].size == 4
+    assert CALLS == [4]
+    assert path.exists() is True, "a file of the package stays where version control expects it"
+    assert products.get("count")["values"].size == 4
+    assert CALLS == [4]
 
 
 def test_progress_is_shown_but_not_in_the_book(capsys, monkeypatch):
@@ -262,11 +264,12 @@ def test_committed_products_are_there_small_and_known():
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_committed_products_are_of_the_recipe_of_today(name):
-    stored = registry._read(COMMITTED[name], recipe_key=REAL[name].recipe_key)
-    assert stored, f"data, parameters or recipe changed: python -m tritomo_helpers.products --commit {name}"
+    stored = results.read(COMMITTED[name])
+    current = stored[1]["recipe_key"] == REAL[name].recipe_key
+    assert current, f"data, parameters or recipe changed: python -m tritomo_helpers.products --commit {name}"
     arrays, source = stored
     assert set(REAL[name].tolerance) <= set(arrays)
-    assert source["parameters"] == REAL[name].parameters
+    assert source["parameters"] == json.loads(json.dumps(REAL[name].parameters))
     assert source["seconds"] > 0
 
 
@@ -277,8 +280,10 @@ def test_committed_products_are_what_the_code_computes(name, monkeypatch):
     monkeypatch.setattr(registry, "_REGISTRY", REAL)
     # Data come from where they always come from: the mirror, the cache or their source.
     monkeypatch.delenv("TRITOMO_DATA_DIR") if DATA_DIR is None else monkeypatch.setenv("TRITOMO_DATA_DIR", DATA_DIR)
-    stored = registry._read(COMMITTED[name], recipe_key=REAL[name].recipe_key)
-    assert stored is not None
+    stored = results.read(COMMITTED[name])
+    now = REAL[name].data()
+    stale = [dataset for dataset, kept in stored[1]["data"].items() if kept != now[dataset]]
+    assert not stale, f"made from an earlier {', '.join(stale)}: python -m tritomo_helpers.products --commit {name}"
     fresh, _ = registry.compute(name)
     assert fresh.keys() == stored[0].keys()
     for part, array in fresh.items():
@@ -297,8 +302,8 @@ def test_committed_products_are_what_the_code_computes(name, monkeypatch):
 def test_committed_tomograms_are_the_particle():
     """Against the truth, moved by what no alignment can know; a volume of noise or a mirrored one fails."""
     specimen = phantoms.particle("pristine-1").tomogram("density").values
-    with np.load(COMMITTED["twin/pristine-1/adf-tomograms"]) as stored:
-        volumes = {name: products.as_tomogram(dict(stored), name).values for name in ("tv", "genfire")}
+    stored, _ = results.read(COMMITTED["twin/pristine-1/adf-tomograms"])
+    volumes = {name: products.as_tomogram(stored, name).values for name in ("tv", "genfire")}
     errors = {name: misplaced_error(values, specimen) for name, values in volumes.items()}
     assert errors["tv"] < 0.08
     assert errors["genfire"] < 0.12

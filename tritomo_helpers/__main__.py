@@ -3,9 +3,9 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from . import datasets
+from . import datasets, products
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,17 +26,17 @@ def _parser() -> argparse.ArgumentParser:
     lister = actions.add_parser("list", help="show every dataset, its size and whether you have it")
     lister.set_defaults(run=_list)
 
-    fetch = actions.add_parser("fetch", help="download or simulate datasets")
+    fetch = actions.add_parser("fetch", help="have datasets or products; what is damaged is made anew")
     which = fetch.add_mutually_exclusive_group(required=True)
     which.add_argument("names", nargs="*", default=[], metavar="NAME", help="as `data list` shows it")
     which.add_argument("--all", action="store_true", help="every real dataset; the simulated ones are left out")
     fetch.set_defaults(run=_fetch)
 
     verify = actions.add_parser("verify", help="check what you have against the manifest, without the network")
-    verify.add_argument("names", nargs="*", metavar="NAME", help="all that you have, if not given")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="all that you have, products too, if not given")
     verify.set_defaults(run=_verify)
 
-    clean = actions.add_parser("clean", help="remove simulated datasets that an older version of the package made")
+    clean = actions.add_parser("clean", help="remove simulated data and products that an older version made")
     clean.set_defaults(run=_clean)
 
     page = actions.add_parser("page", help="print the page 'Data and licenses' as Markdown")
@@ -68,40 +68,57 @@ def _fetch(arguments: argparse.Namespace) -> int:
     problems = 0
     for name in names:
         try:
-            files = datasets.fetch(name)
+            print(_had(name))
         except (ValueError, OSError, datasets.DatasetUnavailable) as error:  # the others may still be had
             print(f"error: {error}", file=sys.stderr)
             problems += 1
-            continue
-        print(f"{name}: {len(files)} file{'s' if len(files) > 1 else ''} in {next(iter(files.values())).parent}")
     return 1 if problems else 0
 
 
+def _had(name: str) -> str:
+    """Have a product or a dataset, and return what to say of it."""
+    if name in products.products():
+        return f"{name}: {len(products.get(name))} arrays"
+    files = datasets.fetch(name, thorough=True)
+    return f"{name}: {len(files)} file{'s' if len(files) > 1 else ''} in {next(iter(files.values())).parent}"
+
+
 def _verify(arguments: argparse.Namespace) -> int:
-    named = bool(arguments.names)
-    names = arguments.names or [name for name in datasets.manifest() if any(datasets.present(name).values())]
-    damaged = intact = 0
-    for name in names:
-        for file, state in datasets.verify(name).items():
-            intact += state == "intact"
-            if state == "damaged" or (state == "missing" and named):
-                damaged += 1
-                print(f"{name}/{file}: {state}", file=sys.stderr)
-    if damaged:
+    wrong = intact = 0
+    for what, state in _states(arguments.names):
+        intact += state == "intact"
+        wrong += state in ("damaged", "missing")
+        if state != "intact":
+            print(f"{what}: {state}", file=sys.stderr)
+    if wrong:
         print(
-            f"{damaged} of {damaged + intact} files are not as they should be; `data fetch` replaces them.",
-            file=sys.stderr,
+            f"{wrong} of {wrong + intact} files are not as they should be; `data fetch` replaces them.", file=sys.stderr
         )
         return 1
     print(f"{intact} files intact in {datasets.data_dir()}")
     return 0
 
 
+def _states(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what to call each file and the state it is in; without names, those that there are."""
+    known = products.products()
+    for name in [n for n in names if n not in known] or ([] if names else list(datasets.manifest())):
+        for file, state in datasets.verify(name).items():
+            if names or state != "missing":
+                yield f"{name}/{file}", state
+    yield from products.verify([name for name in names if name in known] if names else known)
+
+
 def _clean(_: argparse.Namespace) -> int:
-    stale = datasets.stale_folders()
-    for folder in stale:
+    folders, files = datasets.stale_folders(), products.stale_files()
+    for folder in folders:
         shutil.rmtree(folder)
-    print(f"{len(stale)} outdated folder{'' if len(stale) == 1 else 's'} removed from {datasets.data_dir()}")
+    for file in files:
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    removed = f"{len(folders)} outdated folder{'' if len(folders) == 1 else 's'}"
+    if files:
+        removed += f" and {len(files)} outdated product{'' if len(files) == 1 else 's'}"
+    print(f"{removed} removed from {datasets.data_dir()}")
     return 0
 
 

@@ -41,7 +41,7 @@ def recorded(what, source="x", page="", **record):
 def package(tmp_path, monkeypatch):
     """A small project: a package that a chapter imports, a lock and a manifest."""
     (tmp_path / "tritomo_helpers").mkdir()
-    (tmp_path / "tritomo_helpers" / "helper.py").write_text("NUMBER = 1\n")
+    (tmp_path / "tritomo_helpers" / "helper.py").write_text("NUMBER = 1\nOTHER = 1\n")
     (tmp_path / "requirements-lock.txt").write_text("numpy==2\n")
     (tmp_path / "data_manifest.yaml").write_text("a: 1\n")
     monkeypatch.setattr(execute.key_of, "__defaults__", (tmp_path,))
@@ -54,7 +54,10 @@ def printed(run):
 
 def test_no_output_is_older_than_package_lock_manifest_or_notebook(package):
     helper = package / "tritomo_helpers" / "helper.py"
-    path = write(package / "book" / "a.ipynb", code(f"exec(open({str(helper)!r}).read()); print(NUMBER)"))
+    find = f"import sys; sys.path.insert(0, {str(package)!r})"
+    path = write(
+        package / "book" / "a.ipynb", code(find), code("from tritomo_helpers import helper\nprint(helper.NUMBER)")
+    )
 
     def again():
         return execute.execute(path, cache=package / "kept")
@@ -67,7 +70,9 @@ def test_no_output_is_older_than_package_lock_manifest_or_notebook(package):
     kept = again()
     assert (printed(kept), kept.cached) == ("1\n", True)
     assert kept.cost == first.cost
-    helper.write_text("NUMBER = 2\n")  # the trap: the cache of Jupyter Book would show 1 and pass
+    helper.write_text("NUMBER = 1  # of what\nOTHER = 2\n")
+    assert again().cached, "nothing that the chapter depends on has changed"
+    helper.write_text("NUMBER = 2\nOTHER = 2\n")  # the trap: the cache of Jupyter Book would show 1 and pass
     assert printed(again()) == "2\n"
     assert again().cached
     for changed in ("requirements-lock.txt", "data_manifest.yaml", "book/a.ipynb"):
@@ -77,10 +82,23 @@ def test_no_output_is_older_than_package_lock_manifest_or_notebook(package):
         assert not (package / "kept" / "a.ipynb").read_text().count(execute.key_of(path)), f"{changed} does not count"
 
 
-def test_every_file_of_the_package_counts():
-    names = {path.name for path in execute.dependencies()}
-    assert {"requirements-lock.txt", "how-to-use.yaml", "claims.py", "constants.py"} <= names
-    assert not any(path.suffix == ".pyc" for path in execute.dependencies())
+def test_chapter_depends_on_code_tables_and_products_that_it_reaches(tmp_path):
+    source = """%matplotlib inline
+from tritomo_helpers import products, teaching
+files = teaching.data("twin/pristine-1", parts=["adf"])
+teaching.exercise("x")
+shifts = products.get("needle/alignment")"""
+    names = set(execute.dependencies(write(tmp_path / "a.ipynb", code(source))))
+    of_package = {f"tritomo_helpers.{n}" for n in ("teaching.data", "simulation.adf", "phantoms.stages", "constants")}
+    others = {
+        "requirements-lock.txt",
+        "data_manifest.yaml",
+        "execute.py",
+        "a.ipynb",
+        "teaching/exercises/how-to-use.yaml",
+    }
+    assert of_package | others | {"needle/alignment", "spectroscopy/data/crystal-field-Mn.csv"} <= names
+    assert not names & {"tritomo_helpers.tomography.wbp", "tritomo_helpers.viewer._page", "viewer/assets/viewer.css"}
 
 
 def test_error_stops_the_chapter_is_reported_and_not_kept(package):
@@ -403,7 +421,7 @@ def test_time_of_a_simulated_dataset_is_remembered_until_it_changes(tmp_path, mo
     assert cli.simulated_in("twin/tiny", 60.0, notes=notes) == 60
     assert cli.simulated_in("twin/tiny", 0.5, notes=notes) == 60, "had from the cache"
     assert cli.simulated_in("twin/pristine-1", 0.5, notes=notes) == 0.5
-    monkeypatch.setattr("tritomo_helpers.datasets._twin._code_digest", lambda: "changed")
+    monkeypatch.setattr("tritomo_helpers.datasets._twin._code", lambda: {"simulation": "changed"})
     assert cli.simulated_in("twin/tiny", 7.0, notes=notes) == 7
 
 

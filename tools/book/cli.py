@@ -1,7 +1,7 @@
 """``python tools/build_book.py``: run the chapters, build the pages, say what is wrong and where the result is."""
 
 import argparse
-import fcntl
+import contextlib
 import json
 import os
 import re
@@ -17,6 +17,7 @@ import yaml
 
 from tools.book import BOOK, BUILD, ROOT, checks, offline, stage, vendor
 from tools.book.execute import execute
+from tritomo_helpers.store.files import locked
 
 # What the theme and docutils write and a browser or a screen reader objects to; nothing else of a page is touched.
 MENDED = [
@@ -54,9 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, default=BUILD, help="folder of the result (default: _build)")
     options = parser.parse_args(arguments)
     options.into.mkdir(parents=True, exist_ok=True)
-    with (options.into / ".lock").open("w") as lock:
-        if not options.only:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would write into each other
+    # Two builds at once would write into each other.
+    with contextlib.nullcontext() if options.only else locked(options.into / ".lock"):
         problems = build(
             options.source.resolve(),
             options.into.resolve(),

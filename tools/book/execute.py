@@ -1,5 +1,6 @@
 """Run a notebook in a fresh kernel, measure it, and keep the result until anything it depends on changes."""
 
+import ast
 import contextlib
 import copy
 import hashlib
@@ -17,7 +18,10 @@ import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tools.book import ROOT
+from tools.book import ROOT, lineage
+from tritomo_helpers import products
+from tritomo_helpers.store import fingerprint
+from tritomo_helpers.store.files import atomic_file
 
 CELL_TIMEOUT_S = 900
 STOPPED = "ChapterStopped"  # raised by teaching.data where a dataset cannot be had
@@ -56,19 +60,36 @@ def records(notebook: Any, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def dependencies(root: Path = ROOT) -> list[Path]:
-    """Return the files that every executed chapter depends on: package, locks, manifest and this runner."""
-    package = [p for p in (root / "tritomo_helpers").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    single = [root / name for name in ("requirements-lock.txt", "data_manifest.yaml", "tools/book/execute.py")]
-    return sorted(package) + [p for p in single if p.exists()]
+def dependencies(notebook: Path, root: Path = ROOT) -> dict[str, str]:
+    """Return what the result of a notebook depends on, each with a digest.
+
+    Its text; the code and data files of the package that it reaches; the products that it uses; locks, manifest and
+    this runner.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    cells = [cell for cell in content.cells if cell.cell_type == "code"]
+    code = "\n".join(ast.unparse(statement) for cell in cells for statement in lineage.statements(cell))
+    known = products.products()
+    single = [notebook, *(root / name for name in ("requirements-lock.txt", "data_manifest.yaml"))]
+    single.append(root / "tools" / "book" / "execute.py")
+    return {
+        **fingerprint.of_source(code, package=root / "tritomo_helpers"),
+        **{name: known[name].key for name in sorted(_products_used(code) & known.keys())},
+        **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in single if path.exists()},
+        "python": sys.version,
+    }
+
+
+def _products_used(code: str) -> set[Any]:
+    """Return the names written out in calls of ``products.get`` and ``products.provenance``."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and node.args]
+    of_products = [c for c in calls if ast.unparse(c.func).endswith(("products.get", "products.provenance"))]
+    return {call.args[0].value for call in of_products if isinstance(call.args[0], ast.Constant)}
 
 
 def key_of(notebook: Path, root: Path = ROOT) -> str:
-    """Return the key under which the result of `notebook` is kept: its text and all that it depends on."""
-    digest = hashlib.sha256(sys.version.encode())
-    for path in [notebook, *dependencies(root)]:
-        digest.update(str(path.name).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    """Return the key under which the result of `notebook` is kept."""
+    return fingerprint.digest(dependencies(notebook, root))
 
 
 @contextlib.contextmanager
@@ -162,12 +183,10 @@ def execute(path: Path, *, cache: Path, force: bool = False) -> Run:
     run.key = key
     # A file that changed while the chapter ran leaves a result of unknown origin: it is shown but not kept.
     if not run.error and not run.unavailable and key == key_of(path):
-        cache.mkdir(parents=True, exist_ok=True)
         notebook = copy.deepcopy(run.notebook)
         notebook.metadata["tritomo_run"] = {"key": key, "cost": run.cost}
-        part = kept.with_suffix(f".{os.getpid()}.part")
-        nbformat.write(notebook, part)
-        part.replace(kept)
+        with atomic_file(kept) as temporary:
+            nbformat.write(notebook, temporary)
     else:
         kept.unlink(missing_ok=True)
     return run

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 from tools.book import BUILD
+from tritomo_helpers.store.files import atomic_file
 
 
 def pack(pages: Path, into: Path = BUILD) -> Path:
@@ -11,11 +12,10 @@ def pack(pages: Path, into: Path = BUILD) -> Path:
     from tritomo_helpers import __version__
 
     target = into / f"tritomo-book-{__version__}.zip"
-    part = target.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(p for p in pages.rglob("*") if p.is_file()):
-            name = Path("tritomo-book") / path.relative_to(pages)
+    with atomic_file(target) as path, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for page in sorted(p for p in pages.rglob("*") if p.is_file()):
+            name = Path("tritomo-book") / page.relative_to(pages)
             info = zipfile.ZipInfo(name.as_posix(), (2026, 1, 1, 0, 0, 0))
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(info, path.read_bytes())
-    return part.replace(target)
+            archive.writestr(info, page.read_bytes())
+    return target

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tools.book import BUILD
+from tritomo_helpers.store.files import atomic_folder
 
 VENDOR = BUILD / "vendor"
 # Package and version -> the folder inside it that is served.
@@ -54,11 +55,10 @@ def fetch(packages: dict[str, str], into: Path = VENDOR) -> str:
                 tar.extractall(Path(folder) / "unpacked", filter="data")
             root = Path(folder) / "unpacked" / "package"
             wanted = root / packages[package]
-            staged = Path(folder) / folder_of(package)
-            shutil.copytree(wanted, staged, ignore=shutil.ignore_patterns(*UNUSED))
-            for notice in root.glob("LICENSE*"):
-                shutil.copy(notice, staged)
-            staged.replace(into / folder_of(package))
+            with atomic_folder(into / folder_of(package)) as staged:
+                shutil.copytree(wanted, staged, ignore=shutil.ignore_patterns(*UNUSED), dirs_exist_ok=True)
+                for notice in root.glob("LICENSE*"):
+                    shutil.copy(notice, staged)
             shutil.rmtree(root.parent)
     return ""
 

@@ -12,7 +12,7 @@ from .._validation import fail
 from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact
 from ._manifest import ArchiveMember, DataFile, Dataset, check_document, dataset, manifest, manifest_path, read_manifest
 from ._page import markdown_page, size_text
-from ._twin import fetch_twin, present_twin, roles, stale_folders, verify_twin
+from ._twin import fetch_twin, key, present_twin, roles, stale_folders, verify_twin
 
 __all__ = [
     "ArchiveMember",
@@ -23,6 +23,7 @@ __all__ = [
     "data_dir",
     "dataset",
     "fetch",
+    "identity",
     "manifest",
     "manifest_path",
     "markdown_page",
@@ -34,8 +35,10 @@ __all__ = [
 ]
 
 
-def fetch(name: str, *, parts: Sequence[str] | None = None, progress: bool = True) -> dict[str, Path]:
-    """Return the files of a dataset, downloading or simulating what is not there yet.
+def fetch(
+    name: str, *, parts: Sequence[str] | None = None, progress: bool = True, thorough: bool = False
+) -> dict[str, Path]:
+    """Return the files of a dataset, downloading or simulating what is not there yet or damaged.
 
     Parameters
     ----------
@@ -45,11 +48,19 @@ def fetch(name: str, *, parts: Sequence[str] | None = None, progress: bool = Tru
         Roles to fetch; all by default. ``parts=("adf", "truth")`` simulates no spectra.
     progress : bool, default True
         Show a bar on standard error for what takes longer than a second.
+    thorough : bool, default False
+        Compare every byte of simulated files with their checksums too. Otherwise those that nobody touched since they
+        were written, by size and time, are taken for intact: they can be gigabytes.
 
     Returns
     -------
     dict of str to Path
         Role to path, in the order of the manifest. Every downloaded file has been checked against its SHA-256.
+
+    Warns
+    -----
+    UserWarning
+        If a file was there but damaged, and has been fetched or simulated again.
 
     Raises
     ------
@@ -68,7 +79,7 @@ def fetch(name: str, *, parts: Sequence[str] | None = None, progress: bool = Tru
     """
     entry = dataset(name)
     if entry.generated is not None:
-        return fetch_twin(entry, check_parts(name, parts, roles()), progress=progress)
+        return fetch_twin(entry, check_parts(name, parts, roles()), progress=progress, thorough=thorough)
     chosen = check_parts(name, parts, [file.role for file in entry.files])
     return {file.role: fetch_file(entry, file, progress=progress) for file in entry.files if file.role in chosen}
 
@@ -82,6 +93,18 @@ def check_parts(name: str, parts: Sequence[str] | None, known: Sequence[str]) ->
     if unknown:
         raise fail(f"parts of {name}", expected=f"some of {', '.join(known)}", got=unknown, remedy="choose among these")
     return wanted
+
+
+def identity(name: str) -> tuple[str, ...]:
+    """Return what tells the bytes of a dataset from others: checksums, or for the twin code, tables, seed, parameters.
+
+    Examples
+    --------
+    >>> [text[:14] for text in identity("LSMO_linescan_dualEELS")]
+    ['sha256:94a5e28', 'sha256:cd6c283']
+    """
+    entry = dataset(name)
+    return tuple(file.checksum for file in entry.files) if entry.generated is None else (f"twin:{key(entry)}",)
 
 
 def present(name: str) -> dict[str, bool]:

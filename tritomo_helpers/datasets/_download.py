@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._validation import fail
-from ._lock import locked
+from ..store.files import locked
 from ._manifest import ArchiveMember, DataFile, Dataset
 
 RETRIES = 3

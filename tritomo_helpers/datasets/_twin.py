@@ -2,27 +2,22 @@
 
 import errno
 import functools
-import hashlib
 import json
 import mmap
 import shutil
-import tempfile
+import warnings
 from collections.abc import Sequence
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .._validation import fail
+from ..store import files, fingerprint
 from ._download import data_dir
-from ._lock import locked
 from ._manifest import Dataset
 
 SIGNAL_OF_ROLE = {"adf": "adf", "eds": "eds", "low_loss": "eels", "core_loss": "eels", "repeats": "", "truth": ""}
 """Which detector has to run for which role; the last two come with any of them."""
-
-CODE = ("constants", "phantoms", "spectroscopy", "simulation")
-"""Modules whose source decides what the arrays are."""
 
 _ABOUT = "about.json"
 
@@ -33,30 +28,33 @@ def roles() -> list[str]:
     return [role for role, signal in SIGNAL_OF_ROLE.items() if not signal or signal in offered]
 
 
-def fetch_twin(dataset: Dataset, parts: Sequence[str], *, progress: bool = True) -> dict[str, Path]:
+def fetch_twin(
+    dataset: Dataset, parts: Sequence[str], *, progress: bool = True, thorough: bool = False
+) -> dict[str, Path]:
     """Return the files of a simulated dataset, simulating only the signals that `parts` need.
+
+    A file that is not what was written is simulated again, with a warning. A file that nobody touched since is taken
+    for intact, unless `thorough` compares its bytes with the checksum.
 
     Raises
     ------
     PermissionError
         If it has to be simulated and the cache cannot be written.
     """
-    # Truth and repeats alone need some detector; ADF is the quickest.
-    needed = {SIGNAL_OF_ROLE[part] for part in parts} - {""} or {"adf"}
-    folder = _find(dataset, needed)
+    folder = _find(dataset, parts, thorough=thorough)
     if folder is None:
         place = _place(dataset)
         try:
             place.mkdir(parents=True, exist_ok=True)
-            with locked(place / ".lock"):
-                folder = _find(dataset, needed) or _build(dataset, needed, place, progress=progress)
+            with files.locked(place / ".lock"):
+                folder = _find(dataset, parts, thorough=thorough) or _build(dataset, parts, progress=progress)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             raise fail(
                 f"dataset {dataset.name}",
-                expected=f"its files in {place}, or a folder that can be written",
-                got=f"no files and: {error}",
+                expected=f"its files, intact, in {place}, or a folder that can be written",
+                got=f"no such files and: {error}",
                 remedy="set TRITOMO_DATA_DIR to a folder of yours",
                 error=PermissionError,
             ) from error
@@ -64,22 +62,20 @@ def fetch_twin(dataset: Dataset, parts: Sequence[str], *, progress: bool = True)
 
 
 def present_twin(dataset: Dataset) -> dict[str, bool]:
-    """Return, for each file that the simulation can make, whether it has been made with this code and seed."""
-    return {_file_name(role): bool(_find(dataset, {SIGNAL_OF_ROLE[role]} - {""})) for role in roles()}
+    """Return, for each file that the simulation can make, whether this code has made it; its bytes are not checked."""
+    folders = _complete(dataset)
+    names = [_file_name(role) for role in roles()]
+    return {name: any((folder / name).is_file() for folder in folders) for name in names}
 
 
 def verify_twin(dataset: Dataset) -> dict[str, str]:
     """Compare what has been simulated with the checksums taken when it was written."""
-    import pooch
-
-    states = dict.fromkeys(present_twin(dataset), "missing")
+    states = dict.fromkeys((_file_name(role) for role in roles()), "missing")
     for folder in _complete(dataset):
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        for name, checksum in about["checksums"].items():
-            path = folder / name
-            intact = path.is_file() and pooch.file_hash(str(path)) == checksum
+        kept = _about(folder).get("files", {})
+        for name in kept or [name for name in states if (folder / name).exists()]:
             if states.get(name) != "damaged":
-                states[name] = "intact" if intact else "damaged"
+                states[name] = "intact" if _is_intact(folder / name, kept.get(name), thorough=True) else "damaged"
     return states
 
 
@@ -93,26 +89,13 @@ def stale_folders() -> list[Path]:
 
 
 def key(dataset: Dataset) -> str:
-    """Return a digest of version, code, seed and parameters: what the arrays depend on."""
-    made_of = {
-        "version": version("tritomo-helpers"),
-        "code": _code_digest(),
-        "parameters": dict(dataset.generated or {}),
-    }
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    """Return a digest of code, tables, seed and parameters: what the arrays depend on."""
+    return fingerprint.digest({"code": _code(), "parameters": dict(dataset.generated or {})})[:16]
 
 
 @functools.cache
-def _code_digest() -> str:
-    package = Path(str(resources.files("tritomo_helpers")))
-    found = [package / f"{name}.py" for name in CODE]
-    # Tables that the simulation reads, such as the reference spectra, count as code.
-    found += [file for name in CODE for file in sorted((package / name).rglob("*")) if file.suffix != ".pyc"]
-    digest = hashlib.sha256()
-    for file in filter(Path.is_file, found):
-        digest.update(file.relative_to(package).as_posix().encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+def _code() -> dict[str, str]:
+    return fingerprint.parts(_simulate)
 
 
 def _signals() -> list[str]:
@@ -131,24 +114,63 @@ def _place(dataset: Dataset) -> Path:
 
 def _complete(dataset: Dataset) -> list[Path]:
     """Return the finished folders, largest first; each is named after the signals in it."""
-    found = [about.parent for about in _place(dataset).glob(f"*/{_ABOUT}") if not about.parent.name.startswith(".")]
-    return sorted(found, key=lambda folder: -len(folder.name))
+    folders = [about.parent for about in _place(dataset).glob(f"*/{_ABOUT}") if not about.parent.name.startswith(".")]
+    return sorted(folders, key=lambda folder: -len(folder.name))
 
 
-def _find(dataset: Dataset, signals: set[str]) -> Path | None:
-    return next((folder for folder in _complete(dataset) if signals <= set(folder.name.split("+"))), None)
+def _needed(parts: Sequence[str]) -> set[str]:
+    """Return the detectors that have to run; truth and repeats alone need some detector, and ADF is the quickest."""
+    return {SIGNAL_OF_ROLE[part] for part in parts} - {""} or {"adf"}
 
 
-def _build(dataset: Dataset, signals: set[str], place: Path, *, progress: bool) -> Path:
+def _find(dataset: Dataset, parts: Sequence[str], *, thorough: bool) -> Path | None:
+    """Return a finished folder in which every file of some roles is intact."""
+    for folder in _complete(dataset):
+        if _needed(parts) <= set(folder.name.split("+")) and not _damaged(folder, parts, thorough=thorough):
+            return folder
+    return None
+
+
+def _damaged(folder: Path, parts: Sequence[str], *, thorough: bool) -> list[str]:
+    kept = _about(folder).get("files", {})
+    names = [_file_name(part) for part in parts]
+    return [name for name in names if not _is_intact(folder / name, kept.get(name), thorough=thorough)]
+
+
+def _is_intact(path: Path, kept: dict[str, Any] | None, *, thorough: bool) -> bool:
+    """Whether a file holds what was written: by its size and time where these are as they were, else by its bytes."""
+    import pooch
+
+    if kept is None or not path.is_file() or path.stat().st_size != kept["size_bytes"]:
+        return False
+    untouched = path.stat().st_mtime_ns == kept["modified_ns"]
+    return (untouched and not thorough) or pooch.file_hash(str(path)) == kept["checksum"]
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """Return what a folder says about itself; nothing if that is damaged, so that all in it counts as damaged."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _build(dataset: Dataset, parts: Sequence[str], *, progress: bool) -> Path:
     from .. import io
 
-    chosen = [signal for signal in _signals() if signal in signals]
-    target = place / "+".join(chosen)
-    # Written aside and renamed when complete, so that nobody sees half a dataset.
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
-    raw = building / "raw"
-    try:
-        acquired = _simulate(dataset, chosen, raw=raw, progress=progress)
+    needed = _needed(parts)
+    signals = [signal for signal in _signals() if signal in needed]
+    for folder in _complete(dataset):
+        damaged = _damaged(folder, parts, thorough=True) if needed <= set(folder.name.split("+")) else []
+        if damaged:
+            names = ", ".join(damaged)
+            warnings.warn(f"{names} in {folder} is not what was written and is simulated again", stacklevel=4)
+            shutil.rmtree(folder)
+    target = _place(dataset) / "+".join(signals)
+    with files.atomic_folder(target) as building:
+        raw = building / "raw"
+        acquired = _simulate(dataset, signals, raw=raw, progress=progress)
         for role in ("adf", "eds", "low_loss", "core_loss"):
             series = getattr(acquired, role)
             if series is not None:
@@ -158,11 +180,7 @@ def _build(dataset: Dataset, signals: set[str], place: Path, *, progress: bool) 
         io.save(acquired.truth, building / _file_name("truth"))
         del acquired, series  # lets go of the memory maps below raw
         shutil.rmtree(raw, ignore_errors=True)
-        _write_about(dataset, chosen, building)
-        building.chmod(0o755)  # mkdtemp makes it private, and a cache may be shared
-        building.rename(target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        _write_about(dataset, signals, building)
     return target
 
 
@@ -206,9 +224,16 @@ def _write_about(dataset: Dataset, signals: Sequence[str], folder: Path) -> None
     about = {
         "name": dataset.name,
         "version": version("tritomo-helpers"),
-        "code": _code_digest(),
+        "code": _code(),
         "parameters": dict(dataset.generated or {}),
         "signals": list(signals),
-        "checksums": {file.name: pooch.file_hash(str(file)) for file in sorted(folder.iterdir())},
+        "files": {
+            file.name: {
+                "checksum": pooch.file_hash(str(file)),
+                "size_bytes": file.stat().st_size,
+                "modified_ns": file.stat().st_mtime_ns,
+            }
+            for file in sorted(folder.iterdir())
+        },
     }
     (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -1,13 +1,13 @@
 """Containers to files."""
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .._validation import fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
+from ..store.files import atomic_file
 from ._arrays import write_arrays
 from ._hyperspy import write_hspy
 from ._mrc import write_mrc
@@ -50,6 +50,7 @@ def save(obj: Any, path: str | Path) -> None:
     --------
     >>> import tempfile
     >>> import numpy as np
+    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> save(TiltSeries(np.ones((2, 4, 4), np.int16), [0, 2.5], 4.63, "ADF"), folder / "adf.mrc")
     >>> (folder / "adf.rawtlt").read_text().split()
@@ -82,15 +83,11 @@ def save(obj: Any, path: str | Path) -> None:
             remedy="create it first",
             error=FileNotFoundError,
         )
-    # Written aside under its own name, then moved: no half-written file is ever seen.
-    with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as folder:
-        temporary = Path(folder, path.name)
+    with atomic_file(path) as temporary:
         _write(obj, temporary)
         if isinstance(obj, TiltSeries) and path.suffix.lower() == ".mrc":
-            side = temporary.with_suffix(".rawtlt")
-            side.write_text("".join(f"{float(angle)!r}\n" for angle in obj.tilt_angles_deg), encoding="utf-8")
-            side.replace(path.with_suffix(".rawtlt"))
-        temporary.replace(path)
+            with atomic_file(path.with_suffix(".rawtlt")) as side:
+                side.write_text("".join(f"{float(angle)!r}\n" for angle in obj.tilt_angles_deg), encoding="utf-8")
 
 
 def _write(obj: Any, path: Path) -> None:

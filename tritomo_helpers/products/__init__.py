@@ -2,10 +2,10 @@
 
 `get` looks in the cache, then among the few small results that are part of the package, and computes what neither has.
 
-- The *cache* goes by the parameters, the checksums of the datasets and the code that makes the result: the function and
-  every module of the package that it imports, without comments and docstrings.
-- A result that is *part of the package* goes by the parameters, the checksums and the function alone. `provenance` says
-  which code made it and whether that is today's; ``make acceptance`` computes it again and compares.
+- The *cache* goes by the parameters, the datasets (checksums; for the twin, what its arrays depend on) and the code
+  that the result depends on, see `tritomo_helpers.store.fingerprint`.
+- A result that is *part of the package* goes by the parameters, the datasets and the function alone. `provenance` says
+  which code made it and what of that has changed since; ``make acceptance`` computes it again and compares.
 
 A new product is a function in a module of this folder that imports what it needs *inside*, so that the key sees it::
 
@@ -20,6 +20,6 @@ A new product is a function in a module of this folder that imports what it need
 
 from . import recipes as _recipes  # noqa: F401  fills the registry
 from .convert import as_alignment, as_tomogram
-from .registry import Product, get, products, provenance
+from .registry import Product, get, products, provenance, stale_files, verify
 
-__all__ = ["Product", "as_alignment", "as_tomogram", "get", "products", "provenance"]
+__all__ = ["Product", "as_alignment", "as_tomogram", "get", "products", "provenance", "stale_files", "verify"]

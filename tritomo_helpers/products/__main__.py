@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from ..store import results
 from . import registry
 
 
@@ -20,11 +21,15 @@ def main(arguments: list[str] | None = None) -> int:
         if options.commit:
             stored = registry.cached(name)
             assert stored is not None
-            registry.write(registry.committed_path(registry.products()[name]), *stored)
+            results.write(registry.committed_path(registry.products()[name]), *stored)
         source = registry.provenance(name)
         where = "in the cache" if registry.cached(name, make=False) else "part of the package"
-        sys.stdout.write(f"{name}: {where}, computed in {source['seconds']} s, key {source['key'][:16]}")
-        sys.stdout.write("\n" if source["same_code"] else ", by earlier code; --commit renews it\n")
+        age = (
+            ""
+            if source["same_code"]
+            else f", by earlier code of {', '.join(source['changed_code'])}; --commit renews it"
+        )
+        sys.stdout.write(f"{name}: {where}, computed in {source['seconds']} s, key {source['key'][:16]}{age}\n")
     sys.stdout.write(f"The cache is {registry.cache_folder()}\n")
     return 0
 

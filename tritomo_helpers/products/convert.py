@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from .._validation import fail
-from .registry import Arrays
+from ..store import results
+from ..store.results import Arrays
 
 if TYPE_CHECKING:
     from ..alignment import Alignment
@@ -16,7 +17,7 @@ def as_alignment(arrays: Arrays) -> "Alignment":
     Parameters
     ----------
     arrays : dict of str to ndarray
-        From ``get("needle/alignment")``: the fields of `alignment.Alignment` as arrays, failures in two of them.
+        From ``get("needle/alignment")``: the fields of `alignment.Alignment` as arrays.
 
     Returns
     -------
@@ -25,24 +26,14 @@ def as_alignment(arrays: Arrays) -> "Alignment":
     Examples
     --------
     >>> import numpy as np
-    >>> one = {"shifts_px": [[0.5, 0.0]], "tilt_angles_deg": [0.0], "axis_rotation_deg": 0.3, "residuals": [0.01]}
-    >>> text = {"method": "by hand", "extended": "", "why": ["for an example"]}
-    >>> none = {"failed_angles_deg": [], "failed_why": []}
-    >>> as_alignment({n: np.array(v) for n, v in {**one, **text, **none}.items()}).axis_rotation_deg
+    >>> from tritomo_helpers.alignment import Alignment
+    >>> from tritomo_helpers.store.results import to_arrays
+    >>> as_alignment(to_arrays(Alignment(np.zeros((1, 2)), np.zeros(1), axis_rotation_deg=0.3))).axis_rotation_deg
     0.3
     """
     from ..alignment import Alignment
 
-    return Alignment(
-        arrays["shifts_px"],
-        arrays["tilt_angles_deg"],
-        axis_rotation_deg=float(arrays["axis_rotation_deg"]),
-        method=str(arrays["method"]),
-        extended=str(arrays["extended"]),
-        why=tuple(arrays["why"].tolist()),
-        failures=dict(zip(arrays["failed_angles_deg"].tolist(), arrays["failed_why"].tolist(), strict=True)),
-        residuals=arrays["residuals"],
-    )
+    return results.from_arrays(Alignment, arrays)
 
 
 def as_tomogram(arrays: Arrays, name: str, *, quantity: str = "density (mean of the particle = 1)") -> "Tomogram":

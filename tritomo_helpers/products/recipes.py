@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .registry import Arrays, Report, product
+from ..store.results import Arrays
+from .registry import Report, product
 
 Files = Mapping[str, Mapping[str, Path]]
 
@@ -21,27 +22,16 @@ def needle_alignment(report: Report, files: Files, *, method: str) -> Arrays:
     """
     import warnings
 
-    import numpy as np
-
     from .. import alignment, io
+    from ..store import results
 
     needle = io.load_tilt_series(files["etspy_needle_haadf_raw"]["tilt_series"], tilt_axis="x")
     report(0.05, "estimating shifts")
     with warnings.catch_warnings():
         # The frame cuts the needle, which changes the method: `why` says so.
         warnings.filterwarnings("ignore", message="method:")
-        found = alignment.estimate(needle, method=method)
-    return {
-        "shifts_px": found.shifts_px,
-        "tilt_angles_deg": found.tilt_angles_deg,
-        "axis_rotation_deg": np.array(found.axis_rotation_deg),
-        "residuals": found.residuals,
-        "method": np.array(found.method),
-        "extended": np.array(found.extended),
-        "why": np.array(found.why),
-        "failed_angles_deg": np.array(list(found.failures)),
-        "failed_why": np.array(list(found.failures.values()), dtype=str),
-    }
+        estimated = alignment.estimate(needle, method=method)
+    return results.to_arrays(estimated)
 
 
 @product(

@@ -1,29 +1,22 @@
 """Registry, keys and storage of products."""
 
-import ast
-import hashlib
-import inspect
-import json
+import functools
 import os
 import sys
-import tempfile
-import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._validation import fail
+from ..store import fingerprint, results
+from ..store.results import Arrays, Stored
 
-Arrays = dict[str, NDArray[Any]]
-Stored = tuple[Arrays, dict[str, Any]]
 Report = Callable[[float, str], None]
-PACKAGE = Path(__file__).resolve().parents[1]
-COMMITTED = PACKAGE / "data" / "products"
+COMMITTED = fingerprint.PACKAGE / "data" / "products"
 COMMITTED_LIMIT_BYTES = 10_000_000
 _REGISTRY: dict[str, "Product"] = {}
 
@@ -41,36 +34,48 @@ class Product:
 
     @property
     def key(self) -> str:
-        """Digest of data, parameters and all code: what the cache goes by."""
-        return _digest(self._made_of())
+        """Digest of data, parameters and all code that is reached: what the cache goes by."""
+        return fingerprint.digest(self.made_of())
 
     @property
     def recipe_key(self) -> str:
-        """Digest of data, parameters and the function itself, without the modules that it calls.
+        """Digest of parameters, data and the function itself, without the modules that it calls.
 
-        A result that is part of the package is held to this. Were it held to `key`, every edit of a module far below
-        would ask for a new binary file, although the numbers stay the same; whether they do, the acceptance tests find
-        out by computing it again.
+        A result that is part of the package is held to this and to `data`. Were it held to `key`, every edit of a
+        module far below would ask for a new binary file, although the numbers stay the same; whether they do, the
+        acceptance tests find out by computing it again.
         """
-        return _digest({**self._made_of(), "code": _text_digest(_bare(_source(self.make)))})
-
-    def _made_of(self) -> dict[str, Any]:
         from .. import datasets
 
-        entries = {name: datasets.dataset(name) for name in self.datasets}
-        data = {
-            n: [*([f.checksum for f in e.files] or [repr(e.generated)]), *self.parts.get(n, ())]
-            for n, e in entries.items()
+        generated = {name: datasets.dataset(name).generated for name in self.datasets}
+        files = {name: self.data()[name] for name in self.datasets if generated[name] is None}
+        own = _code(self.make)[self.make.__module__]
+        asked = {"generated": {n: dict(g) for n, g in generated.items() if g}, "parts": self._parts(), "files": files}
+        return fingerprint.digest({"name": self.name, "code": own, "parameters": dict(self.parameters), **asked})
+
+    def data(self) -> dict[str, list[str]]:
+        """Return what tells the data from others: checksums, and for a simulated dataset what its arrays depend on."""
+        from .. import datasets
+
+        return {name: list(datasets.identity(name)) for name in self.datasets}
+
+    def made_of(self) -> dict[str, Any]:
+        """Return name, code, data and parameters, as JSON gives them back."""
+        return {
+            "name": self.name,
+            "code": _code(self.make),
+            "data": self.data(),
+            "parts": self._parts(),
+            "parameters": dict(self.parameters),
         }
-        return {"name": self.name, "code": code_digest(self.make), "data": data, "parameters": dict(self.parameters)}
+
+    def _parts(self) -> dict[str, list[str]]:
+        return {name: list(roles) for name, roles in self.parts.items()}
 
 
-def _digest(made_of: Mapping[str, Any]) -> str:
-    return _text_digest(json.dumps(made_of, sort_keys=True))
-
-
-def _text_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+@functools.cache
+def _code(make: Callable[..., Arrays]) -> dict[str, str]:
+    return fingerprint.parts(make)
 
 
 def product(
@@ -125,67 +130,6 @@ def _find(name: str) -> Product:
     return _REGISTRY[name]
 
 
-def _source(make: Callable[..., Any]) -> ast.Module:
-    """Return a function as a tree, without its decorator: name, parameters and tolerance are no code."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(make)))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            node.decorator_list = []
-    return tree
-
-
-def _bare(tree: ast.AST) -> str:
-    """Return code as text without comments, layout and docstrings."""
-    for node in ast.walk(tree):
-        match getattr(node, "body", None):
-            case [ast.Expr(value=ast.Constant()), *rest]:
-                node.body = rest  # type: ignore[attr-defined]
-    return ast.dump(tree)
-
-
-def _imported(tree: ast.AST, package: str) -> Iterator[str]:
-    """Yield the full names that code of `package` imports from tritomo_helpers, wherever in the code that stands."""
-    top = package.split(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == top)
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")
-            base = parents[: len(parents) - node.level + 1] if node.level else []
-            full = ".".join([*base, *([node.module] if node.module else [])])
-            if full.split(".")[0] == top:
-                yield full
-                yield from (f"{full}.{alias.name}" for alias in node.names)
-
-
-def _module_file(name: str) -> tuple[Path, str] | None:
-    """Return the file of a module of this package and the package that its relative imports start from."""
-    path = PACKAGE.joinpath(*name.split(".")[1:])
-    if path.is_dir():
-        return path / "__init__.py", name
-    return (path.with_suffix(".py"), name.rpartition(".")[0]) if path.with_suffix(".py").is_file() else None
-
-
-def code_digest(make: Callable[..., Any]) -> str:
-    """Return a digest of a function and of every module of this package that it imports, directly or not.
-
-    Comments, layout and docstrings do not count. The package's own ``__init__`` only loads modules by name and is left
-    out, so that an import of one module does not draw in the others.
-    """
-    tree = _source(make)
-    todo = list(_imported(tree, make.__module__.rpartition(".")[0] or PACKAGE.name))
-    seen: dict[str, str] = {}
-    while todo:
-        name = todo.pop()
-        found = _module_file(name) if name != PACKAGE.name else None
-        if found is None or name in seen:
-            continue
-        module = ast.parse(found[0].read_text(encoding="utf-8"))
-        seen[name] = _bare(module)
-        todo += _imported(module, found[1])
-    return _text_digest(_bare(tree) + "".join(f"{name}\0{seen[name]}\0" for name in sorted(seen)))
-
-
 def cache_folder() -> Path:
     """Return the folder where computed products are kept, beside the downloaded data."""
     from .. import datasets
@@ -193,48 +137,30 @@ def cache_folder() -> Path:
     return datasets.data_dir() / "products"
 
 
-def cache_path(found: Product) -> Path:
+def cache_path(known: Product) -> Path:
     """Return where the result of a product is kept by this code."""
-    return cache_folder() / f"{found.name}-{found.key[:16]}.npz"
+    return cache_folder() / f"{known.name}-{known.key[:16]}.npz"
 
 
-def committed_path(found: Product) -> Path:
+def committed_path(known: Product) -> Path:
     """Return where the result of a product is, if it is part of the package."""
-    return COMMITTED / f"{found.name}.npz"
+    return COMMITTED / f"{known.name}.npz"
 
 
-def _read(path: Path, **expected: str) -> Stored | None:
+def _read(path: Path, *, aside: bool, **expected: Any) -> Stored | None:
     """Return arrays and provenance if `path` holds a result whose provenance says what is expected."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        return None
-    source = json.loads(str(arrays.pop("provenance_json")))
-    return (arrays, source) if all(source.get(name) == value for name, value in expected.items()) else None
-
-
-def write(path: Path, arrays: Mapping[str, NDArray[Any]], source: Mapping[str, Any]) -> None:
-    """Write a product: all of it appears under `path` at once, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, **arrays, provenance_json=np.array(json.dumps(source)))  # type: ignore[arg-type]
-        Path(part).chmod(0o644)  # mkstemp makes it private, and a cache may be shared
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    stored = results.read_if_intact(path, aside=aside)
+    return stored if stored and all(stored[1].get(name) == value for name, value in expected.items()) else None
 
 
 def compute(name: str) -> Stored:
     """Compute a product anew, with a progress bar on stderr, and return it with its provenance; nothing is stored."""
     import tqdm
 
-    from .. import __version__, datasets
+    from .. import datasets
 
-    found = _find(name)
-    files = {entry: datasets.fetch(entry, parts=found.parts.get(entry)) for entry in found.datasets}
+    known = _find(name)
+    files = {entry: datasets.fetch(entry, parts=known.parts.get(entry)) for entry in known.datasets}
     start = time.perf_counter()
     # A page of the book is no place for a progress bar.
     quiet = os.environ.get("TRITOMO_BOOK_BUILD") == "1"
@@ -245,15 +171,13 @@ def compute(name: str) -> Stored:
             bar.n = round(100 * fraction)
             bar.refresh()
 
-        arrays = {key: np.asarray(value) for key, value in found.make(report, files, **found.parameters).items()}
+        arrays = {key: np.asarray(value) for key, value in known.make(report, files, **known.parameters).items()}
         report(1.0)
     source = {
-        **found._made_of(),
-        "key": found.key,
-        "recipe_key": found.recipe_key,
-        "version": __version__,
-        "python": sys.version.split()[0],
-        "numpy": np.__version__,
+        **known.made_of(),
+        "key": known.key,
+        "recipe_key": known.recipe_key,
+        **results.environment(),
         "seconds": round(time.perf_counter() - start, 1),
         "command": f"python -m tritomo_helpers.products {name}",
     }
@@ -262,18 +186,52 @@ def compute(name: str) -> Stored:
 
 def cached(name: str, *, make: bool = True) -> Stored | None:
     """Return what this very code computed: from the cache, or (with `make`) computed now and kept there."""
-    found = _find(name)
-    stored = _read(cache_path(found), key=found.key)
+    known = _find(name)
+    stored = _read(cache_path(known), aside=True, key=known.key)
     if stored is None and make:
         stored = compute(name)
-        write(cache_path(found), *stored)
+        results.write(cache_path(known), *stored)
     return stored
 
 
 def committed(name: str) -> Stored | None:
-    """Return the result that is part of the package, if its data, parameters and function are those of today."""
-    found = _find(name)
-    return _read(committed_path(found), recipe_key=found.recipe_key)
+    """Return the result that is part of the package, if its data, parameters and function are those of today.
+
+    The modules that the function calls may have changed since; the simulation that the data come from may not.
+    """
+    known = _find(name)
+    return _read(committed_path(known), aside=False, recipe_key=known.recipe_key, data=known.data())
+
+
+def verify(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each file of some products, in the cache or part of the package, and whether it is as it should be.
+
+    Returns
+    -------
+    iterator of (str, str)
+        ``"intact"``, ``"damaged"``, or ``"outdated"``: made of data or by a function that are no longer those of today,
+        so that it is not used.
+    """
+    for name in names:
+        known = _find(name)
+        for where, path in (("cache", cache_path(known)), ("package", committed_path(known))):
+            if path.exists():
+                yield f"{name} ({where})", _state(path, known)
+
+
+def _state(path: Path, known: Product) -> str:
+    try:
+        source = results.read(path)[1]
+    except results.DamagedResult:
+        return "damaged"
+    current = source.get("recipe_key") == known.recipe_key and source.get("data") == known.data()
+    return "intact" if current else "outdated"
+
+
+def stale_files() -> list[Path]:
+    """Return the files in the cache that today's code would not use, those set aside as damaged among them."""
+    current = {cache_path(known) for known in products().values()}
+    return sorted(path for path in cache_folder().rglob("*.npz*") if path not in current)
 
 
 def _stored(name: str) -> Stored:
@@ -299,6 +257,11 @@ def get(name: str) -> Arrays:
     ------
     ValueError
         If there is no product of that name.
+
+    Warns
+    -----
+    UserWarning
+        If a stored result is damaged: it is set aside, and the product is computed again.
     """
     return _stored(name)[0]
 
@@ -306,8 +269,10 @@ def get(name: str) -> Arrays:
 def provenance(name: str) -> dict[str, Any]:
     """Return where a product comes from: key, code, data, parameters, versions, seconds, command.
 
-    ``same_code`` is false for a result that is part of the package and was made before a module below it changed.
-    Computes the product if it is not there.
+    ``same_code`` is false for a result that is part of the package and was made before a module below it changed;
+    ``changed_code`` names these modules. Computes the product if it is not there.
     """
     source = _stored(name)[1]
-    return {**source, "same_code": source["key"] == _find(name).key}
+    known = _find(name)
+    now = _code(known.make)
+    return {**source, "same_code": source["key"] == known.key, "changed_code": fingerprint.changed(source["code"], now)}
