@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 import yaml
 
-from tritomo_helpers import datasets
+from tritomo_helpers import datasets, phantoms
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,7 +89,7 @@ def test_links_are_pinned_to_a_commit():
             assert all(len(url.split("/")[5]) == 40 for url in file.urls)
 
 
-def test_twelve_twins_each_with_three_controls_and_a_tiny_one():
+def test_twelve_twins_each_with_its_controls_and_a_tiny_one():
     twins = {n: e.generated for n, e in datasets.manifest().items() if e.generated is not None}
     plain = {n: g for n, g in twins.items() if "control" not in g and "preset" not in g}
     stages = [name.removeprefix("twin/").rpartition("-")[0] for name in plain]
@@ -102,7 +102,10 @@ def test_twelve_twins_each_with_three_controls_and_a_tiny_one():
     assert len({g["seed"] for g in plain.values()}) == 12
     for name, generated in plain.items():
         assert name == f"twin/{generated['particle']}"
-        for control in ("null", "valence-only", "segregation-only"):
+        stage = name.removeprefix("twin/").rpartition("-")[0]
+        controls = phantoms.controls_of(stage)[1:]
+        assert {twin for twin in twins if twin.startswith(f"{name}-")} == {f"{name}-{control}" for control in controls}
+        for control in controls:
             # The same seed: a control differs from its particle in nothing but the specimen.
             assert twins[f"{name}-{control}"] == {**generated, "control": control}
     assert twins["twin/tiny"]["preset"] == "tiny"

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from tests.helper import relative_error
 from tritomo_helpers import phantoms
+from tritomo_helpers.constants import NCM111_FORMULA_UNITS_PER_NM3
 from tritomo_helpers.phantoms import STAGES
 
 METALS = ("Mn", "Co", "Ni")
@@ -159,18 +160,73 @@ class TestTruth:
             assert surface["pristine"] < surface["cycled-200"]
 
 
-def charge(phantom):
-    f, mn, co = phantom.atomic_fractions, phantom.mn_valence, phantom.co_valence
-    metals = f["Mn"] * sum(k * v for k, v in mn.items()) + f["Co"] * sum(k * v for k, v in co.items()) + 2 * f["Ni"]
-    return phantom.lithium + metals - 2 * f["O"]
+def per_metal(phantom):
+    """Anion charge, lithium, and the valences of the metals, per metal atom and in the mask."""
+    f, inside = phantom.atomic_fractions, phantom.mask
+    metals = sum(f[el] for el in METALS)
+    anions = (2 * f["O"] + f.get("F", 0)) / metals
+    mn = sum(k * v for k, v in phantom.mn_valence.items())
+    co = sum(k * v for k, v in phantom.co_valence.items())
+    valence = (f["Mn"] * mn + f["Co"] * co + f["Ni"] * phantom.ni_valence) / metals
+    return anions[inside], (phantom.lithium / metals)[inside], valence[inside]
+
+
+def shares_of_metals(phantom):
+    """Lattices as shares of the metals: three atoms to a metal in layered and spinel, two in rock salt."""
+    p = {name: values[phantom.mask] for name, values in phantom.phases.items()}
+    metals = p["layered"] / 3 + p["spinel"] / 3 + p["rock_salt"] / 2 + p.get("fluoride", 0) / 4
+    return {name: p[name] / atoms / metals for name, atoms in (("layered", 3), ("spinel", 3), ("rock_salt", 2))}
+
+
+EVERY_CONTROL = [
+    (name, control)
+    for name in ("pristine-4", "cycled-50-2", "cycled-100-3", "cycled-200-2")
+    for control in phantoms.controls_of(name.rsplit("-", 1)[0])
+]
+
+
+@pytest.mark.parametrize(("name", "control"), EVERY_CONTROL)
+def test_every_voxel_is_neutral_with_nickel_between_2_and_4(name, control):
+    phantom = phantoms.particle(name, shape=32, control=control)
+    anions, lithium, valence = per_metal(phantom)
+    assert np.abs(anions - lithium - valence).max() < 1e-9
+    nickel = phantom.ni_valence[phantom.mask]
+    assert nickel.min() >= 2
+    assert nickel.max() <= 4
+    # At most one lithium per metal in the layered lattice (0.97 in the pristine one), a half in spinel, none elsewhere.
+    g = shares_of_metals(phantom)
+    limit = (49.3 / 50.7 if phantom.stage == "pristine" else 1.0) * g["layered"] + g["spinel"] / 2
+    if control == "lithium-excess":
+        assert lithium.min() > 1
+    elif control == "segregation-lowers-valence":
+        # Next to Mn that has lost everything even Ni4+ is too little; see below.
+        assert np.mean(lithium > limit + 1e-9) < 0.05
+    else:
+        assert (lithium <= limit + 1e-9).all()
+        assert np.allclose(lithium[nickel > 2 + 1e-9], limit[nickel > 2 + 1e-9])
+    assert lithium.min() > 0
+
+
+def test_nickel_takes_what_the_published_valences_leave(measured):
+    # By hand, for instance 100 cycles: 33.8 at% metals, rock salt 0.0282 of the atoms = 0.0417 of the metals, so O per
+    # metal is 1.9586 and lithium 0.75 x 0.9583 = 0.7187; 3 (3.9172 - 0.7187) - 3.686 - 2.775 = 3.13. In the pristine
+    # particles with ICP's 0.972 lithium 3 x 3.028 - 3.73 - 2.80 = 2.55 (2.47 if it were one).
+    expected = {
+        "pristine": (2.55, 0.972),
+        "cycled-50": (2.92, 0.86),
+        "cycled-100": (3.13, 0.72),
+        "cycled-200": (2.89, 0.42),
+    }
+    table = phantoms.truth_table(phantoms.particle(name, shape=24) for name in phantoms.names())
+    for stage, (nickel, lithium) in expected.items():
+        assert table.loc["Ni valence (mean)", stage] == pytest.approx(nickel, abs=0.015), stage
+        assert table.loc["Li per metal atom", stage] == pytest.approx(lithium, abs=0.006), stage
 
 
 @pytest.mark.parametrize("name", ["pristine-4", "cycled-50-2", "cycled-100-3", "cycled-200-2"])
-def test_every_voxel_is_neutral_and_adds_up(name):
+def test_every_voxel_adds_up(name):
     phantom = phantoms.particle(name, shape=48)
     inside = phantom.mask
-    assert np.abs(charge(phantom)[inside]).max() < 1e-9
-    assert phantom.lithium[inside].min() > 0
     for parts in (phantom.atomic_fractions, phantom.mn_valence, phantom.co_valence, phantom.phases):
         values = np.stack([v[inside] for v in parts.values()])
         assert np.abs(values.sum(axis=0) - 1).max() < 1e-12
@@ -186,6 +242,24 @@ def test_phases_mix_within_voxels_and_set_the_oxygen():
     # The lever rule of the paper: 66.67 at% in layered or spinel-like, 50 at% in rock salt, 61.0 on average.
     assert phases["rock_salt"][inside].mean() == pytest.approx((66.667 - 61.0) / 16.667, abs=1e-3)
     assert phases["rock_salt"][inside].max() < 0.6
+    # Metals in rock salt are 2+: valence follows it from place to place, and falls to none where all would be.
+    at_depth = inside & (np.abs(phantom.depth_nm - 10) < 5)
+    for high in (phantom.mn_valence[4], phantom.co_valence[3]):
+        assert np.corrcoef(phases["rock_salt"][at_depth], high[at_depth])[0, 1] < -0.5
+
+
+@pytest.mark.parametrize("name", ["cycled-100-3", "cycled-200-2"])
+def test_clusters_are_part_rock_salt_and_carry_lower_valence(name):
+    phantom, even = (phantoms.particle(name, control=control) for control in ("none", "valence-only"))
+    for metal in METALS:
+        rich = phantom.mask & (phantom.atomic_fractions[metal] > 0.2)
+        assert rich.sum() > 3
+        assert phantom.phases["rock_salt"][rich].mean() > even.phases["rock_salt"][rich].mean() + 0.1
+        assert phantom.atomic_fractions["O"][rich].mean() < even.atomic_fractions["O"][rich].mean() - 0.02
+        for state in ("mn_valence", "co_valence"):
+            high = max(getattr(phantom, state))
+            ratio = getattr(phantom, state)[high][rich].mean() / getattr(even, state)[high][rich].mean()
+            assert 0.6 < ratio < 0.85, (metal, state)
 
 
 def test_shapes_are_faceted_rough_and_of_the_stated_size():
@@ -232,8 +306,140 @@ class TestControls:
             assert np.abs(values - full.atomic_fractions[el])[full.mask].max() < 1e-9
 
     def test_shapes_are_the_same(self):
-        masks = [phantoms.particle("pristine-4", shape=32, control=c).mask for c in phantoms.CONTROLS]
+        masks = [phantoms.particle("pristine-4", shape=32, control=c).mask for c in phantoms.controls_of("pristine")]
         assert all(np.array_equal(masks[0], mask) for mask in masks)
+
+
+def ends(phantom, values):
+    """Mean of a quantity in the outermost shell and in the innermost twentieth, in units of the quantity."""
+    depth, inner = phantom.depth_nm[phantom.mask], values if values.ndim == 1 else values[phantom.mask]
+    return inner[depth < 4.63].mean(), inner[depth > np.quantile(depth, 0.95)].mean()
+
+
+@pytest.fixture(scope="module")
+def explained():
+    """Return pristine-1 under each hypothesis, made once."""
+    return {control: phantoms.particle("pristine-1", shape=48, control=control) for control in phantoms.HYPOTHESES}
+
+
+EXPLANATIONS = [c for c in phantoms.HYPOTHESES if c != "valence-patches"]
+
+
+class TestHypotheses:
+    """Check values from arithmetic with the law of the stage: Mn4+ and Co3+ fall by 26 and 32 points to the surface.
+
+    Between the outermost shell and the core the mean metal valence differs by 0.22, which oxygen or lithium carries.
+    """
+
+    @pytest.mark.parametrize("control", EXPLANATIONS)
+    def test_the_published_depth_law_of_valence_stays(self, explained, control):
+        plain = phantoms.particle("pristine-1", shape=48)
+        phantom = explained[control]
+        for quantity in ("Mn4", "Mn3", "Mn2", "Co3", "Co2"):
+            _, mean, _ = phantoms.depth_profile(phantom, quantity)
+            expected = phantoms.depth_profile(plain, quantity)[1]
+            # Segregation runs into 0 % near the surface, so its law is flatter there.
+            allowed = 3.5 if control == "segregation-lowers-valence" else 0.3
+            assert np.abs(mean - expected).max() < allowed, quantity
+            assert mean.mean() == pytest.approx(expected.mean(), abs=0.5)
+
+    def test_oxygen_vacancies_take_1_3_percent_from_the_surface(self, explained):
+        phantom = explained["oxygen-vacancy"]
+        surface, core = ends(phantom, 100 * phantom.atomic_fractions["O"])
+        assert surface - core == pytest.approx(-1.3, abs=0.1)
+        assert phantom.ni_valence[phantom.mask] == pytest.approx(2)
+        # Metals keep their places: as many per nm³ as without vacancies, and less in all.
+        metals = 1 - phantom.atomic_fractions["O"][phantom.mask]
+        assert (phantom.density[phantom.mask] * metals).max() == pytest.approx(NCM111_FORMULA_UNITS_PER_NM3, rel=1e-9)
+
+    def test_excess_lithium_is_0_22_at_the_surface_and_1_16_in_the_mean(self, explained):
+        phantom = explained["lithium-excess"]
+        lithium = per_metal(phantom)[1]
+        surface, core = ends(phantom, lithium)
+        assert surface - core == pytest.approx(0.22, abs=0.02)
+        assert lithium.mean() == pytest.approx(1.16, abs=0.005)
+        assert np.ptp(phantom.atomic_fractions["O"][phantom.mask]) < 1e-12
+
+    def test_a_rock_salt_skin_holds_16_percent_of_the_metals(self, explained):
+        phantom = explained["surface-rock-salt"]
+        surface, core = ends(phantom, 100 * phantom.atomic_fractions["O"])
+        assert surface - core == pytest.approx(-2.8, abs=0.25)
+        assert shares_of_metals(phantom)["rock_salt"].mean() == pytest.approx(0.16, abs=0.01)
+
+    def test_segregation_must_be_strong_and_rectified(self, explained):
+        chemistry = explained["segregation-lowers-valence"].body.chemistry
+        # Points per at% of the visible atoms, of which a third are metals.
+        assert 3 * chemistry.mn4_coupling == pytest.approx(80, abs=15)
+        assert 3 * chemistry.co3_coupling == pytest.approx(80, abs=15)
+        phantom = explained["segregation-lowers-valence"]
+        excess = 100 * (phantom.atomic_fractions["Mn"] - phantom.atomic_fractions["Mn"][phantom.mask].mean())
+        rich, poor = (phantom.mask & (sign * excess > 0.3) & (phantom.depth_nm < 10) for sign in (1, -1))
+        assert phantom.mn_valence[4][rich].mean() < phantom.mn_valence[4][poor].mean() - 0.4
+        # So strong that here and there even Ni4+ does not balance it.
+        assert 0.001 < np.mean(per_metal(phantom)[1] > 1) < 0.03
+
+    @pytest.mark.parametrize(
+        ("strength", "rectified", "at_least", "at_most"), [(80, True, -22, -14), (8, False, -1, 1)]
+    )
+    def test_linear_coupling_shifts_no_shell(self, strength, rectified, at_least, at_most):
+        coupling = phantoms.Coupling(strength, rectified=rectified)
+        phantom = phantoms.particle("pristine-1", shape=48, control="segregation-lowers-valence", coupling=coupling)
+        surface, core = ends(phantom, 100 * phantom.mn_valence[4])
+        assert at_least < surface - core < at_most
+        near = phantom.mask & (phantom.depth_nm < 10)
+        assert np.std(phantom.mn_valence[4][near]) > 0.03  # it does change single voxels
+
+    def test_fluoride_brings_fluorine(self, explained):
+        phantom = explained["surface-fluoride"]
+        fluorine = phantom.atomic_fractions["F"]
+        surface, core = ends(phantom, 100 * fluorine)
+        assert surface > 15
+        assert core < 5
+        # MnF3 and CoF3: three fluorine for every Mn below 4+ and every Co below 3+.
+        f = phantom.atomic_fractions
+        low = f["Mn"] * (1 - phantom.mn_valence[4]) + f["Co"] * phantom.co_valence[2]
+        assert np.allclose(fluorine[phantom.mask], 3 * low[phantom.mask])
+        total = sum(values[phantom.mask] for values in f.values())
+        assert np.abs(total - 1).max() < 1e-12
+        maps = phantom.areal_densities(20, [0.0, 10.0], [0.0])
+        assert maps["F"].min() > 100
+        assert "F" not in phantoms.particle("pristine-1", shape=16).areal_densities(20, [0.0], [0.0])
+
+    def test_patches_have_no_trend_and_valence_is_no_function_of_depth(self, explained):
+        phantom = explained["valence-patches"]
+        inside = phantom.mask
+        for high, mean in ((phantom.mn_valence[4], 0.845), (phantom.co_valence[3], 0.80)):
+            values = high[inside]
+            assert values.mean() == pytest.approx(mean, abs=0.002)
+            assert values.max() - mean == pytest.approx(0.15, abs=0.02)
+            assert mean - values.min() == pytest.approx(0.15, abs=0.03)
+            assert abs(np.corrcoef(np.exp(-phantom.depth_nm[inside] / 20), values)[0, 1]) < 0.05
+        # Patches of 40 nm: what lies so far apart, along any axis, is as often alike as not.
+        deviation = np.where(inside, phantom.mn_valence[4] - 0.845, 0.0)
+
+        def correlation(distance_nm):
+            lag = round(distance_nm / phantom.voxel_size_nm)
+            products = []
+            for axis in range(3):
+                d, m = (np.moveaxis(volume, axis, 0) for volume in (deviation, inside))
+                products.append((d[lag:] * d[:-lag])[m[lag:] & m[:-lag]].mean())
+            return np.mean(products) / (deviation[inside] ** 2).mean()
+
+        assert correlation(20) > 0.4
+        assert abs(correlation(40)) < 0.15
+
+
+@pytest.mark.parametrize("name", ["cycled-200-1", "cycled-200-2"])
+def test_large_clusters_hold_the_same_rich_volume(name):
+    phantom = phantoms.particle(name, control="large-clusters")
+    clusters = phantom.body.chemistry.clusters
+    assert clusters.radii_nm.min() >= 10
+    assert clusters.radii_nm.max() <= 13
+    found = measure(phantom)
+    for metal, share in (("Mn", 0.20), ("Co", 0.50), ("Ni", 0.35)):
+        assert found[f"rich {metal}"] == pytest.approx(share, rel=0.15)
+    for key, value in (("O", 61.0), ("Mn4", 53.4), ("Co3", 11.0)):
+        assert found[key] == pytest.approx(value, abs=0.2)
 
 
 class TestRays:
@@ -316,6 +522,17 @@ def test_volumes_are_read_only():
         ({"name": "pristine-1", "control": "nothing"}, "choose one of these"),
         ({"name": "pristine-1", "null": True, "control": "valence-only"}, "give one of them"),
         ({"name": "pristine-1", "shape": 2}, "voxels per side"),
+        ({"name": "cycled-50-1", "control": "oxygen-vacancy"}, "hypotheses need a pristine particle"),
+        ({"name": "pristine-1", "control": "large-clusters"}, "one after 200 cycles"),
+        (
+            {
+                "name": "pristine-1",
+                "control": "segregation-lowers-valence",
+                "coupling": phantoms.Coupling(rectified=False),
+            },
+            "shifts no mean",
+        ),
+        ({"name": "pristine-1", "control": "null", "coupling": phantoms.Coupling(80)}, "give no coupling"),
     ],
 )
 def test_wrong_particles_are_refused(arguments, words):

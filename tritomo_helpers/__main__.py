@@ -51,7 +51,7 @@ def _list(_: argparse.Namespace) -> int:
     for entry in entries:
         size = "simulated" if entry.generated is not None else datasets.size_text(entry.size_bytes)
         print(f"{entry.name:<{width}}  {size:>9}  {_have(entry.name):<4}  {entry.title}")
-    print("\nEach simulated particle also as control: NAME-null, NAME-valence-only, NAME-segregation-only.")
+    print("\nEach simulated particle also as control, such as NAME-null; `phantoms.particle` says which there are.")
     print(f"Kept in {datasets.data_dir()}")
     return 0
 

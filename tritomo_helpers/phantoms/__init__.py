@@ -8,26 +8,40 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_option, check_positive, check_shape, fail
-from .chemistry import CHARGE, METALS, SPECIES
+from .balance import METALS, SPECIES
+from .chemistry import Coupling
 from .phantom import Phantom, sampled
 from .report import depth_profile, mean_profile, truth_table
 from .specimen import balls_body, body
-from .stages import CONTROLS, FIELD_OF_VIEW_NM, RICH_THRESHOLD_AT_PERCENT, SPECIMENS, STAGES, Specimen, Stage, names
+from .stages import (
+    CONTROLS,
+    FIELD_OF_VIEW_NM,
+    HYPOTHESES,
+    RICH_THRESHOLD_AT_PERCENT,
+    SPECIMENS,
+    STAGES,
+    Specimen,
+    Stage,
+    controls_of,
+    names,
+)
 
 __all__ = [
-    "CHARGE",
     "CONTROLS",
     "FIELD_OF_VIEW_NM",
+    "HYPOTHESES",
     "METALS",
     "RICH_THRESHOLD_AT_PERCENT",
     "SPECIES",
     "SPECIMENS",
     "STAGES",
+    "Coupling",
     "Phantom",
     "Specimen",
     "Stage",
     "balls",
     "chiral",
+    "controls_of",
     "depth_profile",
     "mean_profile",
     "names",
@@ -36,7 +50,9 @@ __all__ = [
 ]
 
 
-def particle(name: str, *, shape: int = 64, null: bool = False, control: str = "none") -> Phantom:
+def particle(
+    name: str, *, shape: int = 64, null: bool = False, control: str = "none", coupling: Coupling | None = None
+) -> Phantom:
     """Build one of the twelve particles, or a control of the same shape.
 
     Parameters
@@ -45,12 +61,21 @@ def particle(name: str, *, shape: int = 64, null: bool = False, control: str = "
         ``"pristine-1"`` to ``"cycled-200-2"``, see `names`.
     shape : int, default 64
         Voxels along each side of the 296.32 nm cube, 4 to 256: the truth is the same, the sampling changes. The volumes
-        take 130 bytes per voxel, 34 MB at 64.
+        take 140 bytes per voxel, 37 MB at 64.
     null : bool, default False
         Short for ``control="null"``.
-    control : {"none", "null", "valence-only", "segregation-only"}
+    control : str, default "none"
         ``"null"``: everything homogeneous, at the particle's own means. ``"valence-only"``: homogeneous composition,
         true valence. ``"segregation-only"``: true composition, homogeneous valence.
+
+        Pristine particles, with their published depth law of valence and the composition that each explanation of it
+        implies: ``"oxygen-vacancy"``, ``"lithium-excess"``, ``"surface-rock-salt"``, ``"surface-fluoride"``,
+        ``"segregation-lowers-valence"``. Besides, ``"valence-patches"``: patches of about 40 nm, 15 points above and
+        below the mean, without any radial trend.
+
+        After 200 cycles, ``"large-clusters"``: the same rich volume in few clusters of 10 to 13 nm radius.
+    coupling : Coupling, optional
+        Strength and kind of ``"segregation-lowers-valence"``; by default what the depth law demands.
 
     Returns
     -------
@@ -59,7 +84,7 @@ def particle(name: str, *, shape: int = 64, null: bool = False, control: str = "
     Raises
     ------
     ValueError
-        If name, control or shape is not one of these.
+        If name, control or shape is not one of these, or the particle's stage does not have the control.
 
     Examples
     --------
@@ -75,7 +100,22 @@ def particle(name: str, *, shape: int = 64, null: bool = False, control: str = "
         )
     if null:
         control = "null"
-    return sampled(name, SPECIMENS[name].stage, control, body(name, control), _check_shape(shape))
+    stage = SPECIMENS[name].stage
+    if control not in controls_of(stage):
+        raise fail(
+            "control",
+            expected=f"one of {', '.join(controls_of(stage))} for a particle of stage {stage}",
+            got=repr(control),
+            remedy="hypotheses need a pristine particle, large clusters one after 200 cycles",
+        )
+    if coupling is not None and control != "segregation-lowers-valence":
+        raise fail(
+            "coupling",
+            expected="control='segregation-lowers-valence' beside it",
+            got=f"control={control!r}",
+            remedy="give no coupling, or that control",
+        )
+    return sampled(name, stage, control, body(name, control, coupling or Coupling()), _check_shape(shape))
 
 
 def balls(centers_nm: ArrayLike, radii_nm: ArrayLike, *, shape: int = 64) -> Phantom:

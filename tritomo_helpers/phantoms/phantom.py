@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from .._typing import Floats
 from .._validation import check_option, check_shape
 from ..containers import Tomogram
-from .chemistry import METALS, SPECIES
+from .balance import METALS, VOLUME_NM3
+from .sampling import chunks
 from .shapes import coverage, largest_feret_nm
-from .specimen import Body, chunks, tilt_directions
+from .specimen import Body, tilt_directions
 from .stages import FIELD_OF_VIEW_NM
 
 
@@ -39,15 +40,19 @@ class Phantom:
     depth_nm : array
         Depth of the voxel centers below the surface, nm; negative outside.
     density : array
-        O + Mn + Co + Ni atoms per nm³; 0 outside, with a soft edge across the surface.
+        O + F + Mn + Co + Ni atoms per nm³; 0 outside, with a soft edge across the surface.
     atomic_fractions : mapping of str to array
-        O, Mn, Co, Ni; add up to 1 (x 100 = at%). Lithium is invisible to the experiment and not counted.
+        O, Mn, Co, Ni, and F where there is any; add up to 1 (x 100 = at%). Lithium is invisible to the experiment and
+        not counted.
     mn_valence, co_valence : mapping of int to array
         Share of the ions of each valence, {4, 3, 2} and {3, 2}; add up to 1.
+    ni_valence : array
+        Mean valence of nickel, 2 to 4: what charge neutrality leaves to it. The experiment does not measure it.
     phases : mapping of str to array
-        layered, spinel, rock_salt: share of the O and metal atoms, mixing inside a voxel; add up to 1.
+        layered, spinel, rock_salt, and fluoride where there is any: share of the atoms counted, mixing inside a voxel;
+        add up to 1.
     lithium : array
-        Li per atom of O + Mn + Co + Ni, from charge neutrality.
+        Li per atom counted: at the limit of the lattices, or less where charge demands it.
     body : Body
         The function of position behind the arrays.
 
@@ -71,6 +76,7 @@ class Phantom:
     atomic_fractions: Mapping[str, Floats]
     mn_valence: Mapping[int, Floats]
     co_valence: Mapping[int, Floats]
+    ni_valence: Floats
     phases: Mapping[str, Floats]
     lithium: Floats
     body: Body
@@ -84,6 +90,11 @@ class Phantom:
         """Voxels along z, y, x."""
         nz, ny, nx = self.mask.shape
         return nz, ny, nx
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """What the particle consists of; ``"Ni2"`` is all nickel, which the twin gives the white line of Ni2+."""
+        return self.body.species
 
     @property
     def feret_nm(self) -> float:
@@ -101,8 +112,8 @@ class Phantom:
         Parameters
         ----------
         quantity : str
-            ``"density"`` (atoms/nm³), an element (at%), a valence such as ``"Mn4"`` (% of the element) or a phase (% of
-            the atoms).
+            ``"density"`` (atoms/nm³), an element (at%), a valence such as ``"Mn4"`` (% of the element),
+            ``"ni_valence"`` (mean) or a phase (% of the atoms).
 
         Returns
         -------
@@ -123,6 +134,7 @@ class Phantom:
         known |= {el: (100 * v, f"{el} (at%)") for el, v in self.atomic_fractions.items()}
         known |= {f"Mn{k}": (100 * v, f"Mn{k}+ (% of Mn)") for k, v in self.mn_valence.items()}
         known |= {f"Co{k}": (100 * v, f"Co{k}+ (% of Co)") for k, v in self.co_valence.items()}
+        known["ni_valence"] = (self.ni_valence, "mean valence of Ni")
         known |= {phase: (100 * v, f"{phase.replace('_', ' ')} (% of atoms)") for phase, v in self.phases.items()}
         values, label = known[check_option(quantity, "quantity", known)]
         return Tomogram(values, self.voxel_size_nm, label)
@@ -132,7 +144,8 @@ class Phantom:
 
         Parameters
         ----------
-        species : {"O", "Mn4", "Mn3", "Mn2", "Co3", "Co2", "Ni2", "Li"}
+        species : str
+            One of `species`: O, Mn4, Mn3, Mn2, Co3, Co2, Ni2 (all nickel), Li, or F where there is any.
 
         Returns
         -------
@@ -145,12 +158,12 @@ class Phantom:
         >>> float(tiny.number_density("O").max())
         59.5...
         """
-        check_option(species, "species", SPECIES)
+        check_option(species, "species", self.species)
         axis = (np.arange(self.shape[0]) - self.shape[0] // 2) * self.voxel_size_nm
         return self.sample(axis, axis, axis, species=(species,))[species]
 
     def sample(
-        self, x_nm: ArrayLike, y_nm: ArrayLike, z_nm: ArrayLike, *, species: tuple[str, ...] = SPECIES
+        self, x_nm: ArrayLike, y_nm: ArrayLike, z_nm: ArrayLike, *, species: tuple[str, ...] | None = None
     ) -> dict[str, Floats]:
         """Evaluate the specimen on a grid of your own.
 
@@ -158,8 +171,8 @@ class Phantom:
         ----------
         x_nm, y_nm, z_nm : array_like, 1D
             Grid coordinates, nm.
-        species : tuple of str
-            Which species to return.
+        species : tuple of str, optional
+            Which species to return; all by default.
 
         Returns
         -------
@@ -178,15 +191,15 @@ class Phantom:
         found = self.at(np.stack([x, y, z], axis=-1).reshape(-1, 3), species=species)
         return {name: values.reshape(x.shape) for name, values in found.items()}
 
-    def at(self, points_nm: ArrayLike, *, species: tuple[str, ...] = SPECIES) -> dict[str, Floats]:
+    def at(self, points_nm: ArrayLike, *, species: tuple[str, ...] | None = None) -> dict[str, Floats]:
         """Evaluate the specimen at any points.
 
         Parameters
         ----------
         points_nm : array_like, shape (n, 3)
             (x, y, z), nm.
-        species : tuple of str
-            Which species to return.
+        species : tuple of str, optional
+            Which species to return; all by default.
 
         Returns
         -------
@@ -202,14 +215,15 @@ class Phantom:
         """
         points = np.asarray(points_nm, dtype=np.float64)
         check_shape(points, "points_nm", (len(points), 3), remedy="give one row (x, y, z) per point")
-        found = {name: np.zeros(len(points)) for name in species}
+        wanted = self.species if species is None else species
+        found = {name: np.zeros(len(points)) for name in wanted}
         for part in chunks(points):
             depth = self.body.shape.depth(points[part])
             share = coverage(depth)
             inside = np.flatnonzero(share)
             here = self.body.chemistry.local(points[part][inside], depth[inside])
             values = self.body.chemistry.evaluate(here).species()
-            for name in species:
+            for name in wanted:
                 found[name][part.start + inside] = values[name] * share[inside]
         return found
 
@@ -228,7 +242,7 @@ class Phantom:
         Returns
         -------
         dict of str to ndarray, shape (y, x) or the shape given
-            Atoms per nm² of O, Mn4, Mn3, Mn2, Co3, Co2, Ni2 and Li.
+            Atoms per nm² of every one of `species`.
 
         Raises
         ------
@@ -270,7 +284,7 @@ class Phantom:
         -------
         dict of str to ndarray
             mask, depth_nm, density, the elements (fractions), Mn4, Mn3, Mn2, Co3, Co2 (share of the element), the
-            phases, lithium.
+            phases, lithium, ni_valence.
         """
         return {
             "mask": self.mask,
@@ -281,6 +295,7 @@ class Phantom:
             **{f"Co{k}": v for k, v in self.co_valence.items()},
             **self.phases,
             "lithium": self.lithium,
+            "ni_valence": self.ni_valence,
         }
 
 
@@ -305,7 +320,8 @@ def sampled(name: str, stage: str, control: str, source: Body, shape: int) -> Ph
             **{f"Mn{k}": v for k, v in values.mn_valence.items()},
             **{f"Co{k}": v for k, v in values.co_valence.items()},
             **values.phases,
-            "lithium": values.species()["Li"] / values.density,
+            "lithium": values.lithium,
+            "ni_valence": values.ni_valence,
         }
         for key, array in found.items():
             column = fields.setdefault(key, np.full(size, np.nan))
@@ -320,10 +336,11 @@ def sampled(name: str, stage: str, control: str, source: Body, shape: int) -> Ph
         _read_only((depth >= 0).reshape(cube)),
         _read_only(depth.reshape(cube)),
         _read_only(density.reshape(cube)),
-        {el: volumes[el] for el in ("O", *METALS)},
+        {el: volumes[el] for el in ("O", "F", *METALS) if el in volumes},
         {k: volumes[f"Mn{k}"] for k in (4, 3, 2)},
         {k: volumes[f"Co{k}"] for k in (3, 2)},
-        {phase: volumes[phase] for phase in ("layered", "spinel", "rock_salt")},
+        volumes["ni_valence"],
+        {phase: volumes[phase] for phase in VOLUME_NM3 if phase in volumes},
         volumes["lithium"],
         source,
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .._typing import Floats
 from .._validation import check_option, check_positive, fail
-from .chemistry import METALS
+from .balance import METALS
 from .phantom import Phantom
 from .stages import FIELD_OF_VIEW_NM, RICH_THRESHOLD_AT_PERCENT
 
@@ -38,7 +38,7 @@ def truth_table(phantoms: Iterable[Phantom]) -> "pd.DataFrame":
     pandas.DataFrame
         One column per stage, in the order given. Rows: O, Mn, Co, Ni (at%); valence states (% of the element); rock
         salt, spinel-like, layered (% of the atoms); the share of voxels above 16.67 at% of each metal, in the particle
-        and in its outermost 4.63 nm (%); lithium per metal atom.
+        and in its outermost 4.63 nm (%); lithium per metal atom; mean valence of Ni.
 
     Raises
     ------
@@ -67,8 +67,9 @@ def truth_table(phantoms: Iterable[Phantom]) -> "pd.DataFrame":
             for el in METALS:
                 rich = values[el][chosen] > RICH_THRESHOLD_AT_PERCENT
                 found[f"{el}-rich{where} (% of voxels)"] = 100 * rich.mean()
-        metals = 1 - phantom.atomic_fractions["O"][phantom.mask]
+        metals = sum(phantom.atomic_fractions[el][phantom.mask] for el in METALS)
         found["Li per metal atom"] = (phantom.lithium[phantom.mask] / metals).mean()
+        found["Ni valence (mean)"] = phantom.ni_valence[phantom.mask].mean()
         rows.setdefault(phantom.stage, []).append({key: float(value) for key, value in found.items()})
     if not rows:
         raise fail("phantoms", expected="at least one", got="none", remedy="give a list of particles")

@@ -16,7 +16,30 @@ FIELD_OF_VIEW_NM: Final = 64 * 4.63
 RICH_THRESHOLD_AT_PERCENT: Final = 50 / 3
 """A metal above this is "rich" (paper: 16.7 at%, the share of one of three metals in rock salt)."""
 
-CONTROLS: Final = ("none", "null", "valence-only", "segregation-only")
+HYPOTHESES: Final = (
+    "oxygen-vacancy",
+    "lithium-excess",
+    "surface-rock-salt",
+    "segregation-lowers-valence",
+    "surface-fluoride",
+    "valence-patches",
+)
+"""Explanations of the low valence near the surface of pristine particles, and one pattern without any trend."""
+
+CONTROLS: Final = ("none", "null", "valence-only", "segregation-only", *HYPOTHESES, "large-clusters")
+"""Everything that `particle` can make: hypotheses of pristine particles, large clusters of those after 200 cycles."""
+
+
+def controls_of(stage: str) -> tuple[str, ...]:
+    """Return the controls that a stage has.
+
+    Examples
+    --------
+    >>> controls_of("cycled-200")
+    ('none', 'null', 'valence-only', 'segregation-only', 'large-clusters')
+    """
+    own = {"pristine": HYPOTHESES, "cycled-200": ("large-clusters",)}
+    return ("none", "null", "valence-only", "segregation-only", *own.get(stage, ()))
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,12 @@ class Stage:
     rich : dict of str to float
         Volume of metal-rich clusters, %. Paper: "almost negligible" up to 50 cycles, 0.1 at 100, 0.2 to 0.5 at 200,
         about twice that at the surface, Co most, then Ni, then Mn. The split between the metals is ours.
+    lithium_layered : float
+        Li per metal of the layered lattice. Paper: 49.3 of 49.3 + 50.7 in the pristine powder (ICP-OES), 0.97. After
+        cycling nobody measured it; ours is the limit of 1, which leaves nickel the least to explain.
+    cluster_rock_salt : float
+        Rock-salt share of the atoms in the middle of a cluster (ours; the paper expects lower valence there). Valence
+        follows: about 30 % of the high-valence ions are reduced.
     """
 
     o_at_percent: float
@@ -56,6 +85,8 @@ class Stage:
     co3_rise: float
     fluctuation: MappingProxyType[str, float]
     rich: MappingProxyType[str, float]
+    lithium_layered: float = 1.0
+    cluster_rock_salt: float = 0.0
 
 
 def _metals(**values: float) -> MappingProxyType[str, float]:
@@ -76,6 +107,7 @@ STAGES: Final = MappingProxyType(
             co3_rise=32.0,  # ours: the same for Co3+
             fluctuation=_metals(Mn=0.75, Co=0.80),  # ours
             rich=_metals(Mn=0.0, Co=0.0, Ni=0.0),  # paper: almost negligible
+            lithium_layered=49.3 / 50.7,  # paper: ICP-OES
         ),
         "cycled-50": Stage(
             o_at_percent=66.5,
@@ -102,6 +134,7 @@ STAGES: Final = MappingProxyType(
             co3_rise=20.0,
             fluctuation=_metals(Mn=0.55, Co=0.60),  # paper: grows
             rich=_metals(Mn=0.07, Co=0.13, Ni=0.10),  # paper: 0.1, Co > Ni > Mn
+            cluster_rock_salt=0.25,  # ours
         ),
         "cycled-200": Stage(
             o_at_percent=61.0,  # paper
@@ -115,6 +148,7 @@ STAGES: Final = MappingProxyType(
             co3_rise=-10.0,
             fluctuation=_metals(Mn=0.75, Co=0.80),  # paper: grows; with the clusters more than in the pristine state
             rich=_metals(Mn=0.20, Co=0.50, Ni=0.35),  # paper: 0.2 to 0.5
+            cluster_rock_salt=0.50,  # ours
         ),
     },
 )
