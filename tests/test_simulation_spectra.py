@@ -170,6 +170,15 @@ class TestLowLoss:
         # Behind 150 nm a percent or two has lost more than the 277 eV that the axis holds.
         assert 0.97 < low[1].sum() / low[0].sum() < 1
 
+    @pytest.mark.parametrize(("thickness_nm", "lost_percent"), [(100, 2.85), (150, 4.41), (200, 6.06), (300, 9.58)])
+    def test_electrons_deflected_beyond_the_collection_angle_are_lost(self, thickness_nm, lost_percent):
+        kept = Acquisition.ideal(scan_shape=(1, 1), eels=Eels.ideal(plural_scattering=True))
+        lossy = kept.replace(eels=kept.eels.replace(elastic_loss=True))
+        (full, _), (less, truth) = (record(eels, thickness_nm, settings) for settings in (kept, lossy))
+        for name in ("low_loss", "core_loss"):
+            assert 100 * (1 - less[name].sum() / full[name].sum()) == pytest.approx(lost_percent, rel=0.02)
+        assert 100 * (1 - truth["eels_collected_share"].item()) == pytest.approx(lost_percent, rel=0.02)
+
     def test_share_of_the_dwell(self):
         for share in (0.01, 0.1):
             acquisition = Acquisition.ideal(scan_shape=(1, 1), eels=Eels.ideal(low_loss_share=share))
@@ -226,7 +235,7 @@ class TestDetector:
             assert counts.sum() == pytest.approx(400 * mean.sum(), rel=5e-4)
 
     def test_gain_and_readout(self):
-        spectrometer = Eels(gain=3.0, readout_noise=5.0, energy_drift_ev=0, efficiency=0.5)
+        spectrometer = Eels(gain=3.0, readout_noise=5.0, energy_drift_ev=0, efficiency=0.5, elastic_loss=False)
         acquisition = Acquisition(scan_shape=(20, 20), film_thickness_nm=0, eels=spectrometer)
         counts = record(eels, 150.0, acquisition)[0]["core_loss"].reshape(400, -1).astype(float)
         electrons = record(

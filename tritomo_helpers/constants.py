@@ -10,6 +10,8 @@ from typing import Final
 # --- Physics -----------------------------------------------------------------------------------------------------
 # CODATA 2018 (Tiesinga et al., Rev. Mod. Phys. 93, 025010, 2021).
 ELECTRON_REST_ENERGY_KEV: Final = 510.99895
+HC_KEV_NM: Final = 1.2398419843
+"""Planck's constant times the speed of light."""
 ELEMENTARY_CHARGE_C: Final = 1.602176634e-19
 BOHR_RADIUS_NM: Final = 0.0529177210903
 RYDBERG_EV: Final = 13.605693122994

@@ -7,7 +7,7 @@ tilt, strain and amorphous surfaces are left out, so that the pictures teach the
 no substitute for a multislice simulation when intensities are to be measured.
 """
 
-from .imaging import adf_image, detect, electron_wavelength_nm, layer_profile, probe_transfer
+from .imaging import adf_image, detect, layer_profile, probe_transfer
 from .structures import Crystal, crystal, layer_spacing_nm, projected_atoms
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "adf_image",
     "crystal",
     "detect",
-    "electron_wavelength_nm",
     "layer_profile",
     "layer_spacing_nm",
     "probe_transfer",

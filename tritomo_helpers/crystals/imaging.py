@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_positive, fail
-from ..constants import ELECTRON_REST_ENERGY_KEV
+from ..spectroscopy.kinematics import electron_wavelength_nm
 from .structures import Crystal, projected_atoms
-
-# h c in keV nm (CODATA 2018), for the wavelength of the electrons.
-_HC_KEV_NM: Final = 1.23984198
-
-
-def electron_wavelength_nm(beam_energy_kev: float) -> float:
-    r"""Return the relativistic wavelength of the beam electrons.
-
-    .. math:: \lambda = hc / \sqrt{E (E + 2 m c^2)}
-
-    Parameters
-    ----------
-    beam_energy_kev : float
-        Kinetic energy, keV.
-
-    Returns
-    -------
-    float
-        Wavelength, nm.
-
-    Raises
-    ------
-    ValueError
-        If the energy is not positive.
-
-    Examples
-    --------
-    >>> round(electron_wavelength_nm(300.0), 6)
-    0.001969
-    """
-    energy = check_positive(beam_energy_kev, "beam_energy_kev", remedy="give it in keV, such as 300")
-    return float(_HC_KEV_NM / np.sqrt(energy * (energy + 2 * ELECTRON_REST_ENERGY_KEV)))
 
 
 def probe_transfer(

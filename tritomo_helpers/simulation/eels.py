@@ -2,13 +2,14 @@ r"""Dual EELS: the low-loss and the core-loss spectrum of every pixel.
 
 A core-loss spectrum is the pixel's single-scattering spectrum, convolved with the low-loss spectrum of that very pixel:
 
-.. math:: \hat N(f) = N_e\, \Delta E\; \hat Z(f)\, e^{(t/\lambda)(\hat P(f) - 1)}\, e^{-2\pi i f \delta}
+.. math:: \hat N(f) = N_e\, C\, \Delta E\; \hat Z(f)\, e^{(t/\lambda)(\hat P(f) - 1)}\, e^{-2\pi i f \delta}
           \sum_s n_s \hat\sigma_s(f)
 
 with the zero-loss peak Z and the single low-loss event P (both of unit area), the drift δ, and atoms per area times
-cross-section of every species s. Losses up to 250 eV belong to P, larger ones to σ, so that none counts twice;
-electrons with two losses beyond 250 eV are left out. The low-loss spectrum is the same without the sum. Each is one
-inverse FFT a pixel.
+cross-section of every species s. Of the electrons the share C stays within the collection angle, whatever atoms did to
+them elastically; that losses of energy deflect, too, is in the cross-sections. Losses up to 250 eV belong to P, larger
+ones to σ, so that none counts twice; electrons with two losses beyond 250 eV are left out. The low-loss spectrum is the
+same without the sum. Each is one inverse FFT a pixel.
 """
 
 from collections.abc import Mapping
@@ -31,8 +32,8 @@ from ..constants import (
     SPECIES_ELEMENT,
 )
 from ..phantoms import Phantom
-from ..spectroscopy import continuum, outer_shell_background, references
-from .rays import Exposure
+from ..spectroscopy import continuum, elastic, outer_shell_background, references
+from .rays import Exposure, element_maps, film_atoms_per_nm2
 from .settings import Acquisition
 from .spectrometers import LOWEST_CORE_LOSS_EV, Eels, count_in_blocks
 
@@ -74,7 +75,7 @@ def species_cross_sections(acquisition: Acquisition, energy_ev: Floats) -> dict[
     for element in ("Mn", "Co", "Ni"):
         smooth = continuum(f"{element} L", energy_ev, model=eels.continuum, l1_step=eels.l1_step, **cone)
         smooth = smooth + outer_shell_background(element, energy_ev, **optics)
-        per_hole = references.white_line_cross_section(element, **cone)
+        per_hole = references.white_line_cross_section(element, ev_per_hole=eels.white_line_ev_per_hole, **cone)
         white = _reference_set(eels, element)
         for state, lines in zip(white.states, white.on(energy_ev), strict=True):
             found[state] = smooth + per_hole * lines
@@ -186,6 +187,40 @@ def mass_thickness(maps: Mapping[str, Floats], acquisition: Acquisition, *, angl
     film_nm = acquisition.film_thickness_nm / np.cos(np.deg2rad(angle_deg))
     film_nm *= CARBON_FILM_DENSITY_G_PER_CM3 / NCM111_DENSITY_G_PER_CM3
     return np.asarray((sum(weights) * to_nm + film_nm) / acquisition.eels.mean_free_path_nm)
+
+
+def share_collected(maps: Mapping[str, Floats], acquisition: Acquisition, *, angle_deg: float) -> Floats:
+    """Share of the electrons that elastic scattering leaves within the collection angle.
+
+    Parameters
+    ----------
+    maps : mapping of str to array, shape (y, x)
+        Atoms per nm² of each species.
+    acquisition : Acquisition
+        Angles and film.
+    angle_deg : float
+        Tilt, under which the film is thicker by 1/cos t.
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+        All 1 when `elastic_loss` is off.
+
+    Examples
+    --------
+    >>> manganese = {"Mn4": np.array([[2000.0]])}
+    >>> round(float(share_collected(manganese, Acquisition(film_thickness_nm=0), angle_deg=0)[0, 0]), 3)
+    0.987
+    """
+    atoms = element_maps(maps, acquisition, angle_deg=angle_deg)
+    if not acquisition.eels.elastic_loss:
+        return np.ones(atoms["C"].shape)
+    return elastic.share_inside(
+        atoms,
+        acquisition.collection_angle_mrad,
+        beam_energy_kev=acquisition.beam_energy_kev,
+        convergence_angle_mrad=acquisition.convergence_angle_mrad,
+    )
 
 
 def energy_drift(shape: tuple[int, int], eels: Eels, *, rng: np.random.Generator) -> Floats:
@@ -338,17 +373,15 @@ def detect(
     counts : dict
         ``"low_loss"`` and ``"core_loss"``, shape (y, x, energy): integers, or float32 without noise.
     truth : dict
-        ``"energy_drift_ev"`` and ``"thickness_over_mean_free_path"``, shape (y, x).
+        ``"energy_drift_ev"``, ``"thickness_over_mean_free_path"`` and ``"eels_collected_share"``, shape (y, x).
     """
     eels = acquisition.eels
     ny, nx = acquisition.scan_shape
     drift = energy_drift((ny, nx), eels, rng=rng)
     thickness = mass_thickness(maps, acquisition, angle_deg=exposure.angle_deg)
+    collected = share_collected(maps, acquisition, angle_deg=exposure.angle_deg)
     atoms = {name: values.ravel() for name, values in maps.items()}
-    weight = ATOMIC_WEIGHT_G_PER_MOL["C"]
-    carbon_per_nm3 = CARBON_FILM_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / weight * 1e-21
-    film = acquisition.film_thickness_nm / np.cos(np.deg2rad(exposure.angle_deg)) * carbon_per_nm3
-    atoms["C"] = np.full(ny * nx, film)
+    atoms["C"] = np.full(ny * nx, film_atoms_per_nm2(acquisition, angle_deg=exposure.angle_deg))
     if eels.fluorine_per_nm2 > 0:
         # A layer on the particle: at every pixel that the particle covers by more than a nanometer or so.
         atoms["F"] = np.where(atoms["O"] > 100, eels.fluorine_per_nm2, 0.0)
@@ -359,6 +392,7 @@ def detect(
         def count(part: slice, generator: np.random.Generator, core: bool = core) -> NDArray[Any]:
             here = {species: areal[part] for species, areal in atoms.items()}
             expected = expected_spectra(here, thickness.ravel()[part], drift.ravel()[part], acquisition, core=core)
+            expected *= collected.ravel()[part, None].astype(np.float32)
             return _detected(expected, eels, generator)
 
         # Signed, because readout noise goes below zero; a zero-loss peak needs four bytes, a core-loss channel two.
@@ -371,7 +405,11 @@ def detect(
             rng=rng,
         )
         found[name] = counts.reshape(ny, nx, eels.n_channels)
-    truth = {"energy_drift_ev": drift, "thickness_over_mean_free_path": thickness}
+    truth = {
+        "energy_drift_ev": drift,
+        "thickness_over_mean_free_path": thickness,
+        "eels_collected_share": collected,
+    }
     return found, {name: values.astype(np.float32) for name, values in truth.items()}
 
 

@@ -1,11 +1,13 @@
 """Where the beam goes: the true position of every pixel of every exposure, and what it passes through."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._typing import Floats
 from .._validation import fail
+from ..constants import ATOMIC_WEIGHT_G_PER_MOL, AVOGADRO_PER_MOL, CARBON_FILM_DENSITY_G_PER_CM3, SPECIES_ELEMENT
 from ..phantoms import Phantom
 from .settings import Acquisition
 
@@ -164,3 +166,47 @@ def species_maps(phantom: Phantom, acquisition: Acquisition, exposure: Exposure)
     u = exposure.u_nm + offsets[:, 0, None, None]
     y = exposure.y_nm + offsets[:, 1, None, None]
     return {name: values.mean(axis=0) for name, values in phantom.areal_densities(exposure.angle_deg, u, y).items()}
+
+
+def film_atoms_per_nm2(acquisition: Acquisition, *, angle_deg: float) -> float:
+    """Carbon atoms per nm² of the support film, which looks thicker by 1/cos t when tilted.
+
+    Examples
+    --------
+    >>> round(film_atoms_per_nm2(Acquisition(film_thickness_nm=4.0), angle_deg=60.0))
+    802
+    """
+    per_nm3 = CARBON_FILM_DENSITY_G_PER_CM3 * AVOGADRO_PER_MOL / ATOMIC_WEIGHT_G_PER_MOL["C"] * 1e-21
+    return float(acquisition.film_thickness_nm / np.cos(np.deg2rad(angle_deg)) * per_nm3)
+
+
+def element_maps(maps: Mapping[str, Floats], acquisition: Acquisition, *, angle_deg: float) -> dict[str, Floats]:
+    """Add up the species of each element, and the film.
+
+    Parameters
+    ----------
+    maps : mapping of str to array, shape (y, x)
+        Atoms per nm² of each species, from :func:`species_maps`.
+    acquisition : Acquisition
+        Supplies the film.
+    angle_deg : float
+        Tilt.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (y, x)
+        Atoms per nm² of each element.
+
+    Examples
+    --------
+    >>> maps = {"Mn4": np.array([[30.0]]), "Mn3": np.array([[70.0]])}
+    >>> {element: float(areal[0, 0]) for element, areal in element_maps(maps, Acquisition(), angle_deg=0).items()}
+    {'Mn': 100.0, 'C': 401.1}
+    """
+    atoms: dict[str, Floats] = {}
+    for name, areal in maps.items():
+        element = SPECIES_ELEMENT[name]
+        atoms[element] = atoms[element] + areal if element in atoms else np.asarray(areal)
+    shape = np.broadcast_shapes(*(areal.shape for areal in atoms.values()))
+    atoms["C"] = np.full(shape, film_atoms_per_nm2(acquisition, angle_deg=angle_deg))
+    return atoms

@@ -32,12 +32,11 @@ class Acquisition:
         25.2 and 100 mrad (paper).
     adf_angles_mrad : (float, float)
         Inner and outer edge of the annular detector, 100 and 200 mrad (paper).
-    adf_exponent : float
-        gamma of the Z contrast; 1.7 is usual between the 2 of bare nuclei and the 1.4 of low angles (ours).
     adf_efficiency : float
         Share of the electrons on the detector that is counted, 0.5 (ours; the paper gives none).
-    saturation : bool
-        Electrons scattered twice are not counted twice: signal = 1 - exp(-scattering) instead of its linear law.
+    plural_elastic : bool
+        Electrons are scattered elastically any number of times, which puts more of them on the annular detector than
+        the linear law says; off: once at most, so that the ADF signal is proportional to the matter along the ray.
     film_thickness_nm : float
         Carbon film under the particle, 4 nm (paper); it looks thicker by 1/cos t when tilted. 0: none.
     probe_fwhm_nm : float
@@ -86,9 +85,8 @@ class Acquisition:
     convergence_angle_mrad: float = constants.CONVERGENCE_ANGLE_MRAD
     collection_angle_mrad: float = constants.COLLECTION_ANGLE_MRAD
     adf_angles_mrad: tuple[float, float] = constants.ADF_ANGLES_MRAD
-    adf_exponent: float = 1.7
     adf_efficiency: float = 0.5
-    saturation: bool = True
+    plural_elastic: bool = True
     film_thickness_nm: float = 4.0
     probe_fwhm_nm: float = 2.5
     drift_nm: float = 1.5
@@ -119,7 +117,7 @@ class Acquisition:
         object.__setattr__(self, "signals", tuple(self.signals))
         for name in ("beam_current_na", "dwell_time_s"):
             check_positive(getattr(self, name), name, remedy=_DOSE)
-        for name in ("pixel_size_nm", "beam_energy_kev", "adf_exponent"):
+        for name in ("pixel_size_nm", "beam_energy_kev"):
             check_positive(getattr(self, name), name)
         for name in ("film_thickness_nm", "probe_fwhm_nm", "drift_nm", "misalignment_px", "tilt_error_deg"):
             check_positive(getattr(self, name), name, remedy="give zero to switch it off, or its size", zero_ok=True)
@@ -159,7 +157,7 @@ class Acquisition:
             ),
             0.0,
         )
-        off |= {"saturation": False, "counting_noise": False, "eds": Eds.ideal(), "eels": Eels.ideal()}
+        off |= {"plural_elastic": False, "counting_noise": False, "eds": Eds.ideal(), "eels": Eels.ideal()}
         off["signals"] = ("adf",)
         return cls(**{**off, **changes})
 

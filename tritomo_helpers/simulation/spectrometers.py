@@ -13,6 +13,7 @@ from .. import constants
 from .._validation import check_option, check_positive, fail
 from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet
 from ..spectroscopy.detectors import Detectors
+from ..spectroscopy.references import WHITE_LINE_EV_PER_HOLE
 
 BLOCK = 256
 """Pixels simulated at once: their spectra in single precision are 4 MB, and fit the processor's cache."""
@@ -155,6 +156,8 @@ class Eels:
         by a tenth of that.
     plural_scattering : bool
         Every electron may lose energy more than once.
+    elastic_loss : bool
+        Electrons that atoms deflect beyond the collection angle are lost, 4 % of them behind 150 nm of NCM111.
     plasmon_ev, plasmon_width_ev : float
         The single low-loss event. 23 eV is measured for NCM oxides, the width is ours.
     mean_free_path_nm : float
@@ -163,6 +166,9 @@ class Eels:
         Continuum model of the edges, one of ``spectroscopy.CONTINUUM_MODELS``.
     references : str or tuple of ReferenceSet
         White lines: one of ``spectroscopy.REFERENCE_SETS``, or your own sets, one per element.
+    white_line_ev_per_hole : float
+        Area of the white lines per 3d hole over the Dirac-Hartree-Slater step, 5.5 eV; known within a factor of
+        1.5, see ``spectroscopy.references.WHITE_LINE_EV_PER_HOLE``.
     l1_step : bool
         L1 edges.
     fluorine_per_nm2 : float
@@ -203,18 +209,27 @@ class Eels:
     zero_loss_tail: float = 0.03
     energy_drift_ev: float = 0.4
     plural_scattering: bool = True
+    elastic_loss: bool = True
     plasmon_ev: float = constants.NCM111_PLASMON_EV
     plasmon_width_ev: float = 14.0
     mean_free_path_nm: float = constants.NCM111_MEAN_FREE_PATH_NM
     continuum: str = "hydrogenic"
     references: str | tuple[ReferenceSet, ...] = "crystal-field"
+    white_line_ev_per_hole: float = WHITE_LINE_EV_PER_HOLE
     l1_step: bool = True
     fluorine_per_nm2: float = 0.0
     counting_noise: bool = True
 
     def __post_init__(self) -> None:
         _check_axis(self.n_channels, self.dispersion_ev, "dispersion_ev")
-        for name in ("gain", "zero_loss_fwhm_ev", "plasmon_ev", "plasmon_width_ev", "mean_free_path_nm"):
+        for name in (
+            "gain",
+            "zero_loss_fwhm_ev",
+            "plasmon_ev",
+            "plasmon_width_ev",
+            "mean_free_path_nm",
+            "white_line_ev_per_hole",
+        ):
             check_positive(getattr(self, name), name)
         for name in ("readout_noise", "energy_drift_ev", "fluorine_per_nm2"):
             check_positive(getattr(self, name), name, zero_ok=True)
@@ -273,7 +288,7 @@ class Eels:
 
     @classmethod
     def ideal(cls, **changes: Any) -> Self:
-        """Return a spectrometer without noise, drift, tails, losses of electrons and plural scattering.
+        """Return a spectrometer without noise, drift, tails, lost electrons and plural scattering.
 
         Examples
         --------
@@ -286,6 +301,7 @@ class Eels:
             "zero_loss_tail": 0.0,
             "energy_drift_ev": 0.0,
             "plural_scattering": False,
+            "elastic_loss": False,
             "counting_noise": False,
         }
         return cls(**{**off, **changes})

@@ -28,6 +28,7 @@ from ..constants import (
     FINE_STRUCTURE,
     RYDBERG_EV,
 )
+from .kinematics import kinetic_mass_energy_ev
 
 OscillatorStrength = Callable[["Edge", Floats, Floats], Floats]
 """A continuum model: (edge, energy_ev, (q a0)²) -> df/dE per eV and atom; the last two broadcast."""
@@ -268,19 +269,7 @@ def optical_strength(element: str, shells: tuple[str, ...], energy_ev: ArrayLike
     return (total / _PHOTO_BARN_EV).reshape(energies.shape)
 
 
-# --- The microscope: kinematics and apertures ----------------------------------------------------------------------
-def kinetic_mass_energy_ev(beam_energy_kev: float) -> float:
-    """Return T = m v² / 2 in eV (m the rest mass), which enters the cross-sections in place of the beam energy.
-
-    Examples
-    --------
-    >>> round(kinetic_mass_energy_ev(300.0) / 1e3, 1)
-    154.1
-    """
-    gamma = 1 + check_positive(beam_energy_kev, "beam_energy_kev") / ELECTRON_REST_ENERGY_KEV
-    return 500.0 * ELECTRON_REST_ENERGY_KEV * (1 - gamma**-2)
-
-
+# --- The microscope: apertures ----------------------------------------------------------------------
 def collected_share(angle_mrad: ArrayLike, *, convergence_angle_mrad: float, collection_angle_mrad: float) -> Floats:
     """Share of the electrons scattered by an angle that enter the collection aperture.
 

@@ -21,14 +21,18 @@ SETS: Final = ("crystal-field", "charge-transfer")
 """Names of the computed sets. They differ in shape, so that data made with one can be analyzed with the other."""
 
 WHITE_LINE_EV_PER_HOLE: Final = 5.5
-"""Area of the white lines per 3d hole over the height of the continuum step, eV.
+"""Area of the white lines per 3d hole over the step of the Dirac-Hartree-Slater continuum, eV.
 
-Set on real data: forward fits of the dual-EELS line scan of a La-Sr manganite film (LSMO_linescan_dualEELS) give 4.3
-to 5.5 eV with the hydrogenic continuum and 4.9 to 6.7 eV with the Dirac-Hartree-Slater one, depending on the energy
-shift and on how the low loss is treated; this is the middle. X-ray absorption of iron and cobalt metal gives 6 to 8 eV
-(Chen et al., Phys. Rev. Lett. 75, 152, 1995; Srivastava et al., Phys. Rev. B 58, 5701, 1998). It sets how tall the
-white lines of the twin are, not how they compare between valences.
+The same cross-section is 7.0 / 7.0 / 7.6 eV (Mn / Co / Ni) over the lower step of the hydrogenic continuum, the default
+one: say which step when you quote it. Set on real data: forward fits of the dual-EELS line scan of a La-Sr manganite
+film (LSMO_linescan_dualEELS) give 4.1 to 5.6 eV of the Dirac-Hartree-Slater step, depending on the continuum that is
+fitted, the stretch of the film and the energy shift. X-ray absorption of iron and cobalt metal gives 6 to 8 eV
+(Chen et al., Phys. Rev. Lett. 75, 152, 1995; Srivastava et al., Phys. Rev. B 58, 5701, 1998). So it is known within a
+factor of :data:`WHITE_LINE_UNCERTAINTY`. It sets how tall the white lines of the twin are, not how they compare between
+valences.
 """
+WHITE_LINE_UNCERTAINTY: Final = 1.5
+"""Factor, up or down, within which :data:`WHITE_LINE_EV_PER_HOLE` is known: the range of a sensitivity figure."""
 # The step is read where the optical continuum is past its threshold structure.
 _STEP_READ_EV: Final = 30.0
 
@@ -319,8 +323,9 @@ def white_line_cross_section(
 ) -> float:
     r"""Cross-section of the white lines per 3d hole: what turns references in holes per eV into barn/eV/atom.
 
-    The optical strength of a hole is `ev_per_hole` times the step of the photo-absorption at the edge, so it does not
-    depend on the continuum model; the angular factor is the one of the hydrogenic continuum at the edge.
+    The optical strength of a hole is `ev_per_hole` times the step of the photo-absorption (the Dirac-Hartree-Slater
+    continuum) at the edge, whatever continuum model is simulated or fitted beside it; the angular factor is the one of
+    the hydrogenic continuum at the edge.
 
     Parameters
     ----------
@@ -329,7 +334,7 @@ def white_line_cross_section(
     beam_energy_kev, convergence_angle_mrad, collection_angle_mrad : float
         The microscope.
     ev_per_hole : float, default 5.5
-        See :data:`WHITE_LINE_EV_PER_HOLE`.
+        Over the Dirac-Hartree-Slater step; see :data:`WHITE_LINE_EV_PER_HOLE`.
 
     Returns
     -------

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from .._typing import Floats
 from .._validation import check_option
-from ..constants import BARN_NM2, BOHR_RADIUS_NM, ELECTRON_REST_ENERGY_KEV, RYDBERG_EV
-from .continuum import kinetic_mass_energy_ev, optical_strength
+from ..constants import BARN_NM2, BOHR_RADIUS_NM, RYDBERG_EV
+from .continuum import optical_strength
+from .kinematics import bethe_ridge_angle_mrad, kinetic_mass_energy_ev, lorentz_factor
 
 _BOHR_AREA_BARN: Final = 4 * np.pi * BOHR_RADIUS_NM**2 / BARN_NM2
 _OUTER_SHELLS: Final = MappingProxyType(
@@ -26,19 +27,6 @@ _OUTER_SHELLS: Final = MappingProxyType(
 _OUTER_ELECTRONS: Final = MappingProxyType({"Li": 3, "C": 4, "O": 6, "F": 7, "Mn": 15, "Co": 17, "Ni": 18})
 OUTER_ELEMENTS: Final = tuple(_OUTER_ELECTRONS)
 """Elements for which :func:`outer_shell_background` is known."""
-
-
-def bethe_ridge_angle_mrad(energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0) -> Floats:
-    """Angle at which a free electron at rest takes up the energy loss.
-
-    Examples
-    --------
-    >>> float(bethe_ridge_angle_mrad(640.0))
-    40.6
-    """
-    rest = ELECTRON_REST_ENERGY_KEV * 1e3
-    momentum2 = beam_energy_kev * 1e3 * (beam_energy_kev * 1e3 + 2 * rest)
-    return np.asarray(1e3 * np.sqrt(2 * rest * np.asarray(energy_ev, dtype=np.float64) / momentum2))
 
 
 def outer_shell_background(
@@ -83,10 +71,9 @@ def outer_shell_background(
     check_option(element, "element", OUTER_ELEMENTS)
     energies = np.asarray(energy_ev, dtype=np.float64)
     t_ev = kinetic_mass_energy_ev(beam_energy_kev)
-    gamma = 1 + beam_energy_kev / ELECTRON_REST_ENERGY_KEV
     ridge_mrad = bethe_ridge_angle_mrad(energies, beam_energy_kev=beam_energy_kev)
     cutoff = np.minimum(ridge_mrad, collection_angle_mrad)
-    characteristic_mrad = 1e3 * energies / (2 * gamma * t_ev)
+    characteristic_mrad = 1e3 * energies / (2 * lorentz_factor(beam_energy_kev) * t_ev)
     dipole = optical_strength(element, _OUTER_SHELLS[element], energies) / energies
     dipole *= np.log1p((cutoff / characteristic_mrad) ** 2)
     ridge = np.where(ridge_mrad < collection_angle_mrad, _OUTER_ELECTRONS[element] / energies**2, 0.0)
