@@ -5,13 +5,19 @@ Functions take spectra with any leading axes, energy last: numpy arrays, memory 
 
 from ..spectroscopy import continuum, over_spectra
 from .axis import calibrate_axis
+from .background import EdgeSpectra, SweepStep, subtract_background, sweep_background
 from .deconvolution import fourier_ratio, low_pass
 from .filtering import filter_neighbors
 from .peaks import find_peak, peak_area, peak_faults
+from .sweep_settings import Candidate, SweepSettings
 from .thickness import relative_thickness, thickness_faults
 from .zero_loss import align_zero_loss, zero_loss_center
 
 __all__ = [
+    "Candidate",
+    "EdgeSpectra",
+    "SweepSettings",
+    "SweepStep",
     "align_zero_loss",
     "calibrate_axis",
     "continuum",
@@ -23,6 +29,8 @@ __all__ = [
     "peak_area",
     "peak_faults",
     "relative_thickness",
+    "subtract_background",
+    "sweep_background",
     "thickness_faults",
     "zero_loss_center",
 ]
