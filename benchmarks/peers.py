@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from tritomo_helpers.containers import TiltSeries
-from tritomo_helpers.tomography._problem import check_problem
 from tritomo_helpers.tomography.genfire import extension_cutoffs
+from tritomo_helpers.tomography.problem import check_problem
 
 Volume = NDArray[np.float32]
 
@@ -88,7 +88,7 @@ def plain_fft_genfire(
 
     Only `n_timed` of the `n_iterations` are run and the time is scaled up; all iterations cost the same.
     """
-    problem = check_problem(ts, support=support, positivity=True)
+    problem = check_problem(ts, support=support)
     n = problem.shape[0]
     size = oversampling * n
     k = fft.fftfreq(size, 1 / size).astype(np.float32)

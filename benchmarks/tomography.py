@@ -20,7 +20,6 @@ OURS: list[tuple[str, dict[str, Any]]] = [
     ("cgls", {}),
     ("genfire", {"oversampling": 2, "n_iterations": 200}),
     ("genfire", {}),
-    ("genfire-fast", {}),
     ("tv", {}),
     ("tv", {"noise": "poisson"}),
 ]

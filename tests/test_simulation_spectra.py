@@ -556,10 +556,10 @@ def test_rich_regions_that_tomography_finds_in_a_homogeneous_particle():
     maps = counts @ np.linalg.solve((model * weights) @ model.T, model * weights).T[:, :4]
     totals = maps.sum(axis=(1, 2))
     maps /= (totals / totals.mean(axis=0)).mean(axis=1)[:, None, None, None]
-    series = [
-        TiltSeries(gaussian_filter(maps[..., i], (0, 1.2, 1.2)).clip(0), settings.tilt_angles_deg, 4.63)
-        for i in range(4)
-    ]
+    series = {
+        element: TiltSeries(gaussian_filter(maps[..., i], (0, 1.2, 1.2)).clip(0), settings.tilt_angles_deg, 4.63)
+        for i, element in enumerate(("O", "Mn", "Co", "Ni"))
+    }
     errors, rich, rich_below_surface = [], [], []
     for options in (
         {"oversampling": 2, "n_iterations": 200},
@@ -567,7 +567,7 @@ def test_rich_regions_that_tomography_finds_in_a_homogeneous_particle():
         {"method": "sirt"},
     ):
         found = tomography.reconstruct(series, support=binary_dilation(null.mask), **options)
-        volumes = np.stack([np.asarray(one.tomogram.values) for one in found])
+        volumes = np.stack([np.asarray(result.tomogram.values) for result in found.values()])
         inside = null.mask & (volumes.sum(axis=0) > 0)
         volumes *= (np.array([6, 1, 1, 1]) / 9 / volumes[:, inside].sum(axis=1))[:, None, None, None]
         metals = 100 * volumes[1:, inside] / volumes[:, inside].sum(axis=0)

@@ -1,5 +1,10 @@
 """Reconstruction on small cases: truth recovered, each method's own identity, choices that never see the truth."""
 
+import dataclasses
+import json
+from pathlib import Path
+from typing import Optional, get_args
+
 import numpy as np
 import pytest
 from scipy import fft
@@ -9,8 +14,9 @@ from tritomo_helpers import metrics, tomography
 from tritomo_helpers.containers import TiltSeries, Tomogram
 from tritomo_helpers.projection import Projector
 from tritomo_helpers.tomography import choosing
-from tritomo_helpers.tomography._problem import Slices, check_problem
+from tritomo_helpers.tomography import options as methods
 from tritomo_helpers.tomography.genfire import extension_cutoffs
+from tritomo_helpers.tomography.problem import check_problem
 from tritomo_helpers.tomography.variation import fit_variation
 
 ANGLES = np.arange(-70.0, 71.0, 10.0)
@@ -46,7 +52,7 @@ def series(truth):
 
 
 # What each method must recover; a sign, a shift or an axis mixed up gives an error near 1.
-LIMITS = {"wbp": 0.5, "sirt": 0.22, "sart": 0.22, "cgls": 0.26, "genfire": 0.3, "genfire-fast": 0.25, "tv": 0.08}
+LIMITS = {"wbp": 0.5, "sirt": 0.22, "sart": 0.22, "cgls": 0.26, "genfire": 0.3, "tv": 0.08}
 
 
 @pytest.mark.parametrize("method", tomography.METHODS)
@@ -207,13 +213,14 @@ def test_more_iterations_fit_noise(truth):
     assert error[1] > 1.2 * error[0]
 
 
-@pytest.mark.parametrize("method", ["sirt", "cgls", "genfire-fast"])
+@pytest.mark.parametrize("method", ["sirt", "cgls"])
 def test_a_stop_chosen_without_the_truth_is_close_to_the_best(method, truth):
     series, _ = noisy(series_of(truth), 40)
     result = tomography.reconstruct(series, method=method)
-    chosen = result.choices["n_iterations"]
-    assert result.r_factor.size == chosen
-    assert "set aside" in result.choices["why"]
+    choice = result.choices["n_iterations"]
+    assert result.r_factor.size == choice.value == result.settings.n_iterations
+    assert choice.tried[choice.errors.argmin()] == choice.value
+    assert "tilts set aside" in choice.why
     errors = [
         metrics.nrmse(tomography.reconstruct(series, method=method, n_iterations=n).tomogram.values, truth)
         for n in (1, 2, 4, 8, 16, 32, 64)
@@ -232,14 +239,12 @@ def test_a_weight_chosen_without_the_truth_is_close_to_the_best(hold_out, truth)
         for w in (0.002, 0.008, 0.03, 0.12)
     ]
     assert metrics.nrmse(result.tomogram.values, truth) < 1.2 * min(errors)
-    assert result.choices["weight"] > 0.004
+    assert result.choices["weight"].value > 0.004
 
 
 def test_less_noise_gets_a_smaller_weight(truth):
     weights = [
-        tomography.reconstruct(noisy(series_of(truth), peak)[0], method="tv", finer=1, n_iterations=20).choices[
-            "weight"
-        ]
+        tomography.reconstruct(noisy(series_of(truth), peak)[0], method="tv", finer=1, n_iterations=20).settings.weight
         for peak in (30, 3000)
     ]
     assert weights[1] < 0.5 * weights[0]
@@ -247,16 +252,16 @@ def test_less_noise_gets_a_smaller_weight(truth):
 
 def test_thinned_splits_share_no_noise(truth):
     series, scale = noisy(series_of(truth), 50)
-    problem = check_problem(series, support=None, positivity=True)
+    problem = check_problem(series, support=None)
     (split,) = choosing.split_counts(problem, 1, counts_per_unit=scale, rng=np.random.default_rng(2))
     exact = series_of(truth).images
-    first, second = split.train.images - exact, split.judge.images - exact
+    first, second = (half.images * problem.unit - exact for half in (split.train, split.judge))
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.02
     assert abs(np.mean(first)) < 0.05 * exact.mean()
 
 
 def test_held_out_tilts_are_inner_and_never_trained_on(series):
-    problem = check_problem(series, support=None, positivity=True)
+    problem = check_problem(series, support=None)
     splits = choosing.split_tilts(problem, 4)
     held = np.concatenate([s.judge.angles_deg for s in splits])
     np.testing.assert_array_equal(np.sort(held), ANGLES[1:-1])
@@ -264,16 +269,17 @@ def test_held_out_tilts_are_inner_and_never_trained_on(series):
 
 
 def test_held_out_error_ranks_methods_as_the_truth_does(series):
-    error = {m: tomography.held_out_error(series, method=m, n_folds=2) for m in ("wbp", "sirt", "tv")}
+    error = {m: tomography.held_out_error(series, method=m, n_folds=2) for m in ("wbp", "sirt")}
+    error["tv"] = tomography.held_out_error(series, method="tv", n_folds=2, finer=1, n_iterations=30)
     assert error["tv"] < error["sirt"] < error["wbp"]
 
 
 def test_total_variation_reaches_the_minimum_it_states():
     # one slice, one tilt straight down: b = sums over z; the flat solution is known
     images = np.full((1, 6, 6), 6.0, dtype=np.float32)
-    problem = check_problem(TiltSeries(images, [0.0], 1.0), support=None, positivity=True)
-    *_, fit = fit_variation(Slices(problem), weight=1e-3, noise="gaussian", n_iterations=200)
-    np.testing.assert_allclose(fit.cells, 1.0, atol=2e-3)
+    problem = check_problem(TiltSeries(images, [0.0], 1.0), support=None)
+    *_, (cells, _) = fit_variation(problem.slices(), weight=1e-3, noise="gaussian", n_iterations=200)
+    np.testing.assert_allclose(cells * problem.unit, 1.0, atol=2e-3)
 
 
 def test_project_and_support_from_masks(truth, series):
@@ -287,12 +293,21 @@ def test_bad_input_stops_before_any_computing(truth, series, monkeypatch):
     def compute(*args, **kwargs):
         raise AssertionError("computed something")
 
-    monkeypatch.setattr(tomography.methods, "solve", compute)
-    nan, blank = series.images.copy(), series.images.copy()
-    nan[3, 2, 1] = np.nan
+    for method in tomography.METHODS.values():
+        monkeypatch.setattr(method, "solve", compute)
+    infinite, blank = series.images.copy(), series.images.copy()
+    infinite[3, 2, 1] = np.inf
     blank[4] = 0
     cases = [
-        (series.replace(images=nan), {}, "images: expected finite values"),
+        (series.replace(images=infinite), {}, "images: expected no infinite value"),
+        (series.replace(images=series.images * 1j), {}, "images: expected real numbers, got dtype complex"),
+        (series.replace(images=np.full(series.images.shape, np.nan)), {}, "at least one measured pixel"),
+        (series, {"weights": np.ones(3)}, "weights: expected shape"),
+        (series, {"weights": -np.ones(series.images.shape)}, "weights: expected values of zero or above"),
+        (series, {"weights": np.full(series.images.shape, np.nan)}, "weights: expected finite"),
+        (series, {"positivity": "no"}, "positivity: expected True or False, got 'no'"),
+        (series, {"n_z": "deep"}, "n_z: expected a whole number"),
+        (series, {"progress": 1}, "progress: expected True or False"),
         (series.replace(images=blank), {}, "only zeros at -30 deg"),
         (series, {"support": np.zeros(truth.shape)}, "support: expected at least one voxel, got an empty mask"),
         (series, {"support": np.ones((24, 20, 23))}, "support: expected shape"),
@@ -303,7 +318,16 @@ def test_bad_input_stops_before_any_computing(truth, series, monkeypatch):
         (series, {"n_iterations": 2.5}, "n_iterations: expected a whole number"),
         (series, {"method": "fbp"}, "method: expected one of 'wbp'"),
         (series, {"weight": 1.0}, "option: expected one of oversampling"),
-        (series, {"method": "tv", "weight": -1}, "weight"),
+        (series, {"method": "tv", "weight": -1}, "weight: expected a number from 0 to 1"),
+        (series, {"method": "tv", "weight": 1e9}, "weight: expected a number from 0 to 1"),
+        (series, {"method": "tv", "weight": True}, "weight: expected a number from 0 to 1"),
+        (series, {"method": "tv", "n_folds": 5}, "n_folds: expected a whole number from 1 to 4"),
+        (series, {"method": "sirt", "n_folds": 0}, "n_folds: expected a whole number from 1 to 4"),
+        (series, {"method": "sirt", "n_iterations": 3.0}, "n_iterations: expected a whole number above zero, got 3.0"),
+        (series, {"method": "sirt", "n_iterations": True}, "n_iterations: expected a whole number"),
+        (series, {"method": "sirt", "relaxation": 2}, "relaxation: expected a number below 2"),
+        (series, {"method": "sart", "relaxation": np.nan}, "relaxation: expected a finite number"),
+        (series, {"method": tomography.Sirt(), "n_iterations": 3}, "options: expected none beside Sirt"),
         (series, {"method": "sirt", "hold_out": "counts"}, "rng: expected a Generator"),
     ]
     for ts, options, words in cases:
@@ -316,8 +340,55 @@ def test_bad_input_stops_before_any_computing(truth, series, monkeypatch):
     ):
         with pytest.raises(ValueError, match=words):
             TiltSeries(series.images, angles, 1.0)
-    with pytest.raises(TypeError, match="expected a TiltSeries"):
-        tomography.reconstruct([series.images])
+    for wrong in ([series.images], [], series.images, None):
+        with pytest.raises(TypeError, match="expected a TiltSeries"):
+            tomography.reconstruct(wrong)
+    for n_folds in (0, 5, 2.0):
+        with pytest.raises(ValueError, match="n_folds: expected a whole number from 1 to 4"):
+            tomography.held_out_error(series, method="wbp", n_folds=n_folds)
+    for margin in (-1, 1.5, None):
+        with pytest.raises(ValueError, match="margin_px: expected a whole number"):
+            tomography.support_from_masks(series, margin_px=margin)
+
+
+def test_what_the_type_checker_must_reject_is_listed():
+    lines = Path(__file__).with_name("typing_rejected.py").read_text().splitlines()
+    assert sum("# type: ignore[" in line for line in lines) >= 30  # `make lint` fails where one is accepted
+
+
+def test_names_classes_and_options_of_the_methods_agree():
+    assert get_args(methods.MethodName) == tuple(tomography.METHODS)
+    known = {f.name: f.type for method in tomography.METHODS.values() for f in dataclasses.fields(method)}
+    assert set(known) == set(methods.Options.__annotations__)
+    for name, kind in methods.Options.__annotations__.items():
+        assert known[name] in (kind, Optional[kind]) or kind == Optional[known[name]], name  # noqa: UP045
+
+
+def test_settings_are_one_object_checked_when_made(series):
+    assert tomography.Sirt(n_iterations=np.int64(3)).n_iterations == 3
+    with pytest.raises(ValueError, match="relaxation: expected a number below 2"):
+        tomography.Sirt(relaxation=2.0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tomography.Sirt().relaxation = 1.5
+    settings = tomography.Sirt(n_iterations=5, relaxation=0.7)
+    one = tomography.reconstruct(series, method=settings)
+    other = tomography.reconstruct(series, method="sirt", n_iterations=5, relaxation=0.7)
+    np.testing.assert_array_equal(one.tomogram.values, other.tomogram.values)
+    assert one.settings == other.settings == settings
+
+
+def test_a_reconstruction_becomes_json(series):
+    rng = np.random.default_rng(1)
+    counts, scale = noisy(series, 50)
+    aside = {"hold_out": "counts", "rng": rng, "n_folds": 1, "counts_per_unit": scale}
+    chosen = tomography.reconstruct(counts, method="sirt", **aside)
+    read = json.loads(chosen.to_json())
+    assert read["settings"]["n_iterations"] == read["choices"]["n_iterations"]["value"] == len(read["r_factor"])
+    assert read["settings"]["method"] == "sirt"
+    assert len(read["choices"]["n_iterations"]["tried"]) == len(read["choices"]["n_iterations"]["errors"])
+    assert read["shape"] == [24, 20, 24]
+    free = tomography.reconstruct(series, n_iterations=3, oversampling=2, r_free_rng=rng)
+    assert len(json.loads(free.to_json())["r_free"]) == 3
 
 
 def test_inputs_stay_as_they_were(series, truth):
@@ -356,3 +427,17 @@ def test_a_large_weight_settles_on_split_voxels_too(weight, truth):
         for finer in (1, 2)
     ]
     assert relative_error(fits[1], fits[0]) < 0.12  # unsettled, they were apart by more than half
+
+
+def test_parts_of_voxels_are_chosen_where_they_predict_better(truth):
+    fine = np.zeros((48, 6, 48), dtype=np.float32)
+    fine[13:32, 1:5, 17:36] = 1.0  # faces in the middle of voxels
+    images = Projector(ANGLES, (24, 24), finer=2).forward(fine)
+    sharp = TiltSeries(images, ANGLES, 4.63)
+    choice = tomography.reconstruct(sharp, method="tv", weight=1e-3).choices["finer"]
+    assert choice.value == 2
+    assert choice.errors[1] < 0.8 * choice.errors[0]
+    assert choice.tried.tolist() == [1, 2]
+    few = tomography.reconstruct(series_of(truth, np.array([-50.0, 0.0, 50.0])), method="tv", weight=1e-3)
+    assert few.settings.finer == 1
+    assert "too few tilts" in few.choices["finer"].why

@@ -88,16 +88,16 @@ def check_choices(result, method):
     assert (result.r_factor > 0).all()
     assert result.seconds > 0
     if method == "genfire":
-        assert result.choices["oversampling"] == 2
-        assert result.choices["n_iterations"] == 200
+        assert result.settings.oversampling == 2
+        assert result.settings.n_iterations == 200
         assert result.r_factor.size == 200
         # with every point enforced in the middle third the fit is better than at the start, where few are
         assert 0 < result.r_factor.min() < result.r_factor[0] <= 1
     if method == "tv":
-        tried = result.choices["held_out_errors"]
+        choice = result.choices["weight"]
         # between the weights tried, next to the best of them
-        assert result.choices["weight"] == pytest.approx(min(tried, key=tried.get), rel=0.5)
-        assert len(tried) >= 3
+        assert choice.value == pytest.approx(choice.tried[choice.errors.argmin()], rel=0.5)
+        assert len(choice.tried) >= 3
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,8 @@ def needle():
 @pytest.mark.parametrize(("name", "finer"), [("aligned_twin", 2), ("needle", 1)])
 def test_left_out_tilts_are_predicted_better_than_by_wbp_and_sirt(name, finer, request):
     series, support = request.getfixturevalue(name)
-    ways = {"wbp": {}, "sirt": {}, "tv": {"finer": finer}}
+    ways = {"wbp": {}, "sirt": {}, "tv": {}}
+    assert tomography.reconstruct(series, method="tv", support=support).settings.finer == finer
     error = {
         method: tomography.held_out_error(series, method=method, support=support, n_folds=1, **options)
         for method, options in ways.items()

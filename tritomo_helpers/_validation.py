@@ -1,6 +1,7 @@
 """Checks that stop bad input with one style of message: what was expected, what came, what to do."""
 
 from collections.abc import Collection, Iterable
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,29 @@ def check_positive(
         expected = "a finite number, zero or above" if zero_ok else "a finite number above zero"
         raise fail(what, expected=expected, got=repr(value), remedy=remedy)
     return number
+
+
+def check_range(value: Any, what: str, low: float, high: float, *, remedy: str = "choose one between") -> float:
+    """Return `value` as float, or raise ValueError unless it is a number from `low` to `high`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not low <= float(value) <= high:
+        raise fail(what, expected=f"a number from {low:g} to {high:g}", got=repr(value), remedy=remedy)
+    return float(value)
+
+
+def check_count(value: Any, what: str, *, largest: int | None = None, remedy: str = "give how many") -> int:
+    """Return `value` as int, or raise ValueError unless it is a whole number above zero (and not above `largest`)."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < 1 or (largest is not None and value > largest):
+        expected = "a whole number above zero" if largest is None else f"a whole number from 1 to {largest}"
+        raise fail(what, expected=expected, got=repr(value), remedy=remedy)
+    return int(value)
+
+
+def check_flag(value: Any, what: str) -> bool:
+    """Return `value` as bool, or raise ValueError unless it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise fail(what, expected="True or False", got=repr(value), remedy="give one of these")
+    return bool(value)
 
 
 def check_option(value: Any, what: str, options: Collection[Any]) -> Any:

@@ -19,6 +19,9 @@ Result = TypeVar("Result")
 
 def _read_only(array: Any) -> Any:
     """Return a read-only view of a numpy array (memory maps too); lazy arrays are read-only already."""
+    if isinstance(array, np.ma.MaskedArray):
+        floats = array.astype(np.result_type(array.dtype, np.float32))
+        array = np.ma.filled(floats, np.nan)  # what is masked was not measured
     if isinstance(array, np.ndarray):
         array = array.view()
         array.flags.writeable = False
@@ -46,7 +49,7 @@ class TiltSeries(_Container):
     Parameters
     ----------
     images : array, shape (tilt, y, x)
-        numpy or Dask. NaN means not measured.
+        numpy or Dask. NaN means not measured; masked values become NaN.
     tilt_angles_deg : array_like, shape (tilt,)
         Strictly increasing, degrees. Positive tilt: the projection at angle t integrates along (sin t, 0, cos t) in
         (x, y, z) and is sampled along (cos t, 0, -sin t).

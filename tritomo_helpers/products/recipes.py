@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..store.results import Arrays
 from .registry import Report, product
@@ -42,7 +43,7 @@ def needle_alignment(report: Report, files: Files, *, method: str) -> Arrays:
     tv={"n_folds": 1},
     genfire={"oversampling": 3, "interpolation_radius_px": 0.1, "n_iterations": 1000},
 )
-def twin_adf_tomograms(report: Report, files: Files, *, tv: Mapping[str, int], genfire: Mapping[str, float]) -> Arrays:
+def twin_adf_tomograms(report: Report, files: Files, *, tv: Mapping[str, Any], genfire: Mapping[str, Any]) -> Arrays:
     """Align the ADF series of pristine-1 as recorded and reconstruct it twice; the truth is not used.
 
     ``tv``, ``genfire`` : float16 (z, y, x), density in units of the mean inside Otsu's threshold of the same volume.
@@ -64,7 +65,8 @@ def twin_adf_tomograms(report: Report, files: Files, *, tv: Mapping[str, int], g
     volumes, units = {}, []
     for done, (method, options) in zip((0.05, 0.3), (("tv", tv), ("genfire", genfire)), strict=True):
         report(done, method)
-        values = tomography.reconstruct(aligned, method=method, support=support, **options).tomogram.values
+        settings = tomography.METHODS[method](**options)
+        values = tomography.reconstruct(aligned, method=settings, support=support).tomogram.values
         units.append(float(values[values > threshold_otsu(values)].mean()))
         volumes[method] = (values / units[-1]).astype(np.float16)
     return {

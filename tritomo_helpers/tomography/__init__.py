@@ -1,20 +1,22 @@
 """From an aligned tilt series to a volume: back-projection, algebraic methods, GENFIRE and total variation."""
 
-from .methods import (
-    METHODS,
-    OPTIONS,
-    Reconstruction,
-    held_out_error,
-    project,
-    reconstruct,
-    support_from_masks,
-)
-from .resolution import shell_correlation
+from .choosing import Selection
+from .options import METHODS, Cgls, Genfire, Method, Sart, Sirt, TotalVariation, WeightedBackProjection
+from .reconstruction import Reconstruction, project, reconstruct
+from .support import support_from_masks
+from .without_truth import held_out_error, shell_correlation
 
 __all__ = [
     "METHODS",
-    "OPTIONS",
+    "Cgls",
+    "Genfire",
+    "Method",
     "Reconstruction",
+    "Sart",
+    "Selection",
+    "Sirt",
+    "TotalVariation",
+    "WeightedBackProjection",
     "held_out_error",
     "project",
     "reconstruct",

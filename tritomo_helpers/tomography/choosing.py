@@ -1,4 +1,4 @@
-"""Choose a stopping point or a weight without the truth: predict data that the reconstruction has not seen.
+"""Choose a setting without the truth: predict data that the reconstruction has not seen.
 
 Two ways to set data aside. ``"tilts"``: leave out some tilts and compare with the reprojection; needs no noise model.
 ``"counts"``: split every Poisson count at random into a large and a small part; the parts are independent, so the small
@@ -7,14 +7,43 @@ one judges what was made from the large one with all tilts present.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._typing import Floats, Floats32
 from .._validation import fail
 from ..metrics import thin_counts
-from ._problem import Problem, Volume
+from .problem import Problem
+
+#: Tilts are left out in fours, so there are as many different ways.
+N_FOLDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """One setting that was chosen without the truth.
+
+    Parameters
+    ----------
+    value : float
+        What was chosen; a whole number where a count is meant.
+    tried : ndarray, shape (n,)
+        Every value tried, increasing.
+    errors : ndarray, shape (n,)
+        Relative error of predicting the data set aside, for each.
+    why : str
+        The reason in words.
+
+    Examples
+    --------
+    >>> Selection(2, np.array([1.0, 2.0]), np.array([0.2, 0.1]), "2 iterations predict best").value
+    2
+    """
+
+    value: float
+    tried: Floats
+    errors: Floats
+    why: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +60,22 @@ class Split:
     train: Problem
     judge: Problem
 
-    def error(self, volume: Volume) -> float:
-        """Relative error of the prediction for the data set aside."""
-        predicted = self.judge.projector.forward(volume)
-        return float(np.linalg.norm(predicted - self.judge.images) / np.linalg.norm(self.judge.images))
+    def error(self, volume: Floats32) -> float:
+        """Relative error of the prediction for the data set aside, pixels weighted as in the problem."""
+        return _relative(self.judge.projector.forward(volume), self.judge.images, self.judge.weights)
+
+    def error_of_cells(self, cells: Floats32, *, finer: int) -> float:
+        """As `error`, of cells (z, x, y) that split voxels, projected as what they are and not as whole voxels."""
+        slices = self.judge.slices(finer=finer)
+        return _relative(slices.forward(cells), slices.data, slices.data_weights)
+
+
+def _relative(predicted: Floats32, images: Floats32, weights: Floats32 | None) -> float:
+    difference = predicted - images
+    if weights is not None:
+        root = np.sqrt(weights)
+        difference, images = difference * root, images * root
+    return float(np.linalg.norm(difference) / np.linalg.norm(images))
 
 
 def split_tilts(problem: Problem, n_folds: int) -> list[Split]:
@@ -46,7 +87,7 @@ def split_tilts(problem: Problem, n_folds: int) -> list[Split]:
     every = np.arange(problem.n_tilts)
     splits = []
     for fold in range(n_folds):
-        held = every[1:-1][fold :: min(4, problem.n_tilts - 2)]
+        held = every[1:-1][fold :: min(N_FOLDS, problem.n_tilts - 2)]
         if held.size:
             splits.append(Split(problem.subset(np.setdiff1d(every, held)), problem.subset(held)))
     return splits
@@ -56,51 +97,47 @@ def split_counts(
     problem: Problem, n_folds: int, *, counts_per_unit: float, rng: np.random.Generator, fraction: float = 0.8
 ) -> list[Split]:
     """Thin the counts: `fraction` of them to reconstruct from, the rest to judge by."""
+    per_value = counts_per_unit * problem.unit
     splits = []
     for _ in range(n_folds):
-        first, second = thin_counts(problem.images * counts_per_unit, rng=rng, fraction=fraction)
-        train = (first / (fraction * counts_per_unit)).astype(np.float32)
-        judge = (second / ((1 - fraction) * counts_per_unit)).astype(np.float32)
+        first, second = thin_counts(problem.images * per_value, rng=rng, fraction=fraction)
+        train = (first / (fraction * per_value)).astype(np.float32)
+        judge = (second / ((1 - fraction) * per_value)).astype(np.float32)
         splits.append(Split(replace(problem, images=train), replace(problem, images=judge)))
     return splits
 
 
-def choose_weight(
+def choose_on_grid(
     splits: Sequence[Split],
-    solve: Callable[[Problem, float, Any], tuple[Volume, Any]],
+    solve: Callable[[Problem, float], Floats32],
     *,
     first: float,
     factor: float = 2.0,
     limits: tuple[float, float] = (1e-5, 1.0),
 ) -> tuple[float, dict[float, float]]:
-    """Walk a geometric grid of weights downhill in the mean error of the splits.
+    """Walk a geometric grid downhill in the mean error of the splits.
 
     Parameters
     ----------
     splits : sequence of Split
     solve : callable
-        (problem, weight, state) -> (volume, state); the state starts the next weight.
+        (problem, value) -> volume.
     first, factor, limits : float
         Where the walk starts, its step, and where it ends at the latest.
 
     Returns
     -------
-    weight : float
+    value : float
         Where a parabola through the lowest error and its neighbors has its minimum.
     errors : dict of float to float
-        Every weight tried, with its error.
+        Every value tried, increasing, with its error.
     """
     errors: dict[float, float] = {}
-    states: list[Any] = [None] * len(splits)
 
-    def error(weight: float) -> float:
-        if weight not in errors:
-            scores = []
-            for i, split in enumerate(splits):
-                volume, states[i] = solve(split.train, weight, states[i])
-                scores.append(split.error(volume))
-            errors[weight] = float(np.mean(scores))
-        return errors[weight]
+    def error(value: float) -> float:
+        if value not in errors:
+            errors[value] = float(np.mean([split.error(solve(split.train, value)) for split in splits]))
+        return errors[value]
 
     best = first
     direction = factor if error(first * factor) < error(first) else 1 / factor
@@ -114,22 +151,22 @@ def choose_weight(
 
 def choose_stop(
     splits: Sequence[Split],
-    iterate: Callable[[Problem], Iterable[Volume]],
+    iterate: Callable[[Problem], Iterable[Floats32]],
     *,
     n_max: int,
     patience: int = 10,
-) -> tuple[int, NDArray[np.float64]]:
+) -> tuple[int, dict[float, float]]:
     """Iterate until the error of the data set aside has not fallen for `patience` iterations.
 
     Returns
     -------
     n_iterations : int
         Where the mean error of the splits is lowest.
-    errors : ndarray, shape (iterations,)
-        The mean error after every iteration.
+    errors : dict of float to float
+        The mean error after every iteration, counted from 1.
     """
     running = [iter(iterate(split.train)) for split in splits]
     errors: list[float] = []
     while len(errors) < n_max and len(errors) - int(np.argmin(errors or [0])) <= patience:
         errors.append(float(np.mean([split.error(next(it)) for split, it in zip(splits, running, strict=True)])))
-    return int(np.argmin(errors)) + 1, np.array(errors)
+    return int(np.argmin(errors)) + 1, {float(i): error for i, error in enumerate(errors, 1)}

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from .._typing import Bools, Floats, Floats32
 from ..metrics import free_mask
-from ._problem import Problem, Slices
+from ..projection import Slices
 
 #: Distance in Fourier pixels below which two tilts that meet in a point weigh the same.
 _NEAREST = 1e-5
@@ -43,34 +44,35 @@ class FourierPoints:
         Oversampled size across and along the tilt axis.
     """
 
-    kz: NDArray[np.float64]
+    kz: Floats
     values: NDArray[np.complex64]
-    closeness: NDArray[np.float64]
+    closeness: Floats
     n_x: int
     n_y: int
 
     @property
-    def filled(self) -> NDArray[np.bool_]:
+    def filled(self) -> Bools:
         """Which slots of the table hold a point, shape (kx, slot)."""
         return ~np.isnan(self.kz)
 
 
-def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -> FourierPoints:
+def grid_projections(slices: Slices, *, oversampling: int, radius_px: float) -> FourierPoints:
     """Evaluate the Fourier transform of every image at the grid points that lie close to its plane.
 
     A point closer than `radius_px` to the plane of a tilt is projected onto it, and the discrete Fourier sum of the
     image is taken there. Tilts that meet in a point are averaged with weights 1 / distance. Points beyond the Nyquist
     sphere are dropped.
     """
-    rows, columns = problem.images.shape[1:]
-    n_x = oversampling * max(columns, problem.shape[0])
+    rows, columns = slices.images.shape[1:]
+    angles = np.deg2rad(slices.projector.tilt_angles_deg)
+    n_x = oversampling * max(columns, slices.support.shape[0])
     n_y = oversampling * rows
     kx = np.arange(n_x // 2 + 1)[:, None]
     kz = np.arange(-(n_x // 2), (n_x + 1) // 2)[None, :]
     inside = kx**2 + kz**2 <= (n_x / 2) ** 2
     total = np.zeros((*inside.shape,), dtype=np.float64)
     near, distances = [], []
-    for angle in np.deg2rad(problem.angles_deg):
+    for angle in angles:
         distance = np.abs(np.sin(angle) * kx + np.cos(angle) * kz)
         close = np.flatnonzero((distance < radius_px) & inside)
         near.append(close)
@@ -89,10 +91,8 @@ def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -
     number[filled] = np.arange(filled.sum())
     values = np.zeros((int(filled.sum()), n_y), dtype=np.complex64)
     x = np.arange(columns) - columns // 2
-    first = _first_slice(problem)
-    for angle, image, close, distance in zip(
-        np.deg2rad(problem.angles_deg), problem.images, near, distances, strict=True
-    ):
+    first = slices.box[1].start
+    for angle, image, close, distance in zip(angles, slices.images, near, distances, strict=True):
         i, j = np.unravel_index(close, used.shape)
         along = np.cos(angle) * kx[i, 0] - np.sin(angle) * kz[0, j]
         sums = np.exp(-2j * np.pi / n_x * np.outer(along, x)) @ image.T.astype(np.float64)
@@ -108,16 +108,12 @@ def grid_projections(problem: Problem, *, oversampling: int, radius_px: float) -
     return FourierPoints(point_kz, values, closeness, n_x, n_y)
 
 
-def _first_slice(problem: Problem) -> int:
-    return int(np.flatnonzero(problem.support.any(axis=(0, 2)))[0])
-
-
 class _Transform:
     """Between cells (x, z, y) of the box and the measured points, and back."""
 
     def __init__(self, points: FourierPoints, slices: Slices) -> None:
         box_z, _, box_x = slices.box
-        n_z, _, n_x = slices.problem.shape
+        n_z, _, n_x = slices.support.shape
         x = np.arange(n_x)[box_x] - n_x // 2
         z = np.arange(n_z)[box_z] - n_z // 2
         self.points, self.n_x, self.n_y = points, x.size, slices.n_cells[2]
@@ -128,12 +124,12 @@ class _Transform:
         self.to_kz = np.nan_to_num(np.exp(1j * phase)).astype(np.complex64)
         self.from_kz = np.ascontiguousarray(self.to_kz.conj().transpose(0, 2, 1)) / np.float32(points.n_x)
 
-    def forward(self, cells: NDArray[np.float32]) -> NDArray[np.complex64]:
+    def forward(self, cells: Floats32) -> NDArray[np.complex64]:
         """Fourier coefficients at the measured points, shape (point, ky)."""
         half = fft.rfft(cells, self.points.n_x, axis=0)
         return np.asarray(fft.fft((self.to_kz @ half)[self.filled], self.points.n_y, axis=1))
 
-    def backward(self, difference: NDArray[np.complex64]) -> NDArray[np.float32]:
+    def backward(self, difference: NDArray[np.complex64]) -> Floats32:
         """Inverse Fourier transform of values at the measured points, within the box."""
         lines = np.zeros((*self.filled.shape, self.n_y), dtype=np.complex64)
         lines[self.filled] = fft.ifft(difference, axis=1, overwrite_x=True)[:, : self.n_y]
@@ -158,7 +154,7 @@ def extension_cutoffs(n_iterations: int) -> dict[int, float]:
     return dict(zip(iterations.tolist(), cutoffs[first].tolist(), strict=True))
 
 
-def _share_in_r(points: FourierPoints) -> NDArray[np.float32]:
+def _share_in_r(points: FourierPoints) -> Floats32:
     """How often the published R factor counts a point: it runs over the half space kz >= 0, ours over kx >= 0."""
     share = np.where(points.kz == 0, 2.0, 1.0)
     share[0] = np.where(points.kz[0] < 0, 0.0, 1.0)
@@ -168,20 +164,14 @@ def _share_in_r(points: FourierPoints) -> NDArray[np.float32]:
 def genfire(
     slices: Slices,
     *,
-    n_iterations: int | None,
+    n_iterations: int,
     oversampling: int,
     radius_px: float,
     extension: bool = True,
-    momentum: bool = False,
     rng: np.random.Generator | None = None,
-) -> Iterator[tuple[NDArray[np.float32], float, float]]:
-    """Yield the cells (z, x, y), R and R_free (NaN without `rng`) after every iteration.
-
-    With `momentum` (the fast form, without extension) the same constraints are met in tens of iterations: enforcing all
-    points is a projected gradient step of length 1, and Nesterov's momentum speeds that up.
-    """
-    problem = slices.problem
-    points = grid_projections(problem, oversampling=oversampling, radius_px=radius_px)
+) -> Iterator[tuple[Floats32, float, float]]:
+    """Yield the cells (z, x, y), R and R_free (NaN without `rng`) after every iteration."""
+    points = grid_projections(slices, oversampling=oversampling, radius_px=radius_px)
     transform = _Transform(points, slices)
     measured = points.closeness >= 0
     free = np.zeros_like(measured)
@@ -191,27 +181,20 @@ def genfire(
     share, amplitude = _share_in_r(points), np.abs(points.values)
     working = share * (measured & ~free)
     norm, free_norm = float((working * amplitude).sum()), float((free * amplitude).sum())
-    schedule = extension_cutoffs(n_iterations) if extension and n_iterations else {1: -1.0}
-    support = np.ascontiguousarray(slices.support.transpose(1, 0, 2))
+    schedule = extension_cutoffs(n_iterations) if extension else {1: -1.0}
+    inside = np.ascontiguousarray(slices.inside.transpose(1, 0, 2))
     cells = np.ascontiguousarray(slices.first().transpose(1, 0, 2))
-    previous, pace, iteration = cells, 1.0, 0
-    while n_iterations is None or iteration < n_iterations:
-        iteration += 1
+    for iteration in range(1, n_iterations + 1):
         if iteration in schedule:
             enforced = (points.closeness > schedule[iteration]) & measured & ~free
-        if problem.positivity:
+        if slices.positivity:
             np.maximum(cells, 0, out=cells)
-        cells *= support
-        start = cells
-        if momentum:
-            next_pace = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
-            start = cells + np.float32((pace - 1) / next_pace) * (cells - previous)
-            previous, pace = cells, next_pace
-        coefficients = transform.forward(start)
+        cells *= inside
+        coefficients = transform.forward(cells)
         misfit = np.abs(np.abs(coefficients) - amplitude)
         r = float((working * misfit).sum()) / norm
         r_free = float((free * misfit).sum()) / free_norm if free_norm else float("nan")
         yield cells.transpose(1, 0, 2), r, r_free
         difference = points.values - coefficients
         difference *= enforced
-        cells = start + transform.backward(difference)
+        cells = cells + transform.backward(difference)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ._problem import Slices
+from .._typing import Floats32
+from ..projection import Slices
 
-Step = tuple[NDArray[np.float32], float]
+Step = tuple[Floats32, float]
 
 
-def _reciprocal(sums: NDArray[np.float32], *, floor: float = 1e-3) -> NDArray[np.float32]:
+def _reciprocal(sums: Floats32, *, floor: float = 1e-3) -> Floats32:
     """1 / sums, and 0 where hardly anything is summed: such a pixel or voxel says nothing."""
     return np.divide(1, sums, out=np.zeros_like(sums), where=sums > floor)
 
@@ -18,16 +18,17 @@ def _reciprocal(sums: NDArray[np.float32], *, floor: float = 1e-3) -> NDArray[np
 def sirt(slices: Slices, *, relaxation: float = 1.0) -> Iterator[Step]:
     r"""Correct all voxels from all tilts at once.
 
-    .. math:: v \leftarrow v + \omega\, C A^\top R\, (b - A v)
+    .. math:: v \leftarrow v + \omega\, C A^\top W R\, (b - A v)
 
-    R and C are one over the sums of the rows and columns of A within the support.
+    W are the weights of the pixels; R is one over the sums of the rows of A within the support, C one over the sums of
+    the columns of W A.
 
     References
     ----------
     Gilbert, J. Theor. Biol. 36, 105 (1972).
     """
-    rows = _reciprocal(slices.forward(slices.support))
-    columns = relaxation * _reciprocal(slices.adjoint(np.ones_like(slices.data)))
+    rows = slices.weighted(_reciprocal(slices.forward(slices.inside)))
+    columns = np.float32(relaxation) * _reciprocal(slices.adjoint(slices.weighted(np.ones_like(slices.data))))
     cells = slices.first()
     projected = slices.forward(cells)
     while True:
@@ -40,24 +41,30 @@ def sirt(slices: Slices, *, relaxation: float = 1.0) -> Iterator[Step]:
 def sart(slices: Slices, *, relaxation: float = 0.3) -> Iterator[Step]:
     """Correct all voxels from one tilt after another; one iteration visits every tilt once.
 
-    Tilts come in an order that keeps successive ones far apart, so that each brings news.
+    Tilts come in an order that keeps successive ones far apart, so that each brings news. A voxel is corrected by its
+    largest column sum over the tilts: with that of each tilt, a voxel in the corner of the box, which some tilts hardly
+    see, would be overcorrected by them, and the iteration would diverge.
 
     References
     ----------
     Andersen and Kak, Ultrason. Imaging 6, 81 (1984).
     """
-    n_tilts, n_pixels = slices.problem.n_tilts, slices.problem.projector.n_pixels
-    blocks = [slice(t * n_pixels, (t + 1) * n_pixels) for t in far_apart(n_tilts)]
+    n_pixels = slices.projector.n_pixels
+    blocks = [slice(t * n_pixels, (t + 1) * n_pixels) for t in far_apart(slices.projector.n_tilts)]
     matrices = [slices.matrix[block] for block in blocks]
     transposed = [matrix.T.tocsr() for matrix in matrices]
-    support = slices.support.reshape(-1, slices.n_cells[2])
-    rows = [_reciprocal(matrix @ support) for matrix in matrices]
-    columns = [_reciprocal(back @ np.ones((n_pixels, 1), np.float32)) for back in transposed]
+    inside = slices.inside.reshape(-1, slices.n_cells[2])
+    weights = slices.weighted(np.ones_like(slices.data))
+    rows = [weights[block] * _reciprocal(matrix @ inside) for block, matrix in zip(blocks, matrices, strict=True)]
+    largest = np.zeros_like(inside)
+    for block, back in zip(blocks, transposed, strict=True):
+        np.maximum(largest, back @ weights[block], out=largest)
+    columns = np.float32(relaxation) * _reciprocal(largest)
     cells = slices.first()
     while True:
-        flat = cells.reshape(support.shape).copy()
-        for block, matrix, back, row, column in zip(blocks, matrices, transposed, rows, columns, strict=True):
-            flat += relaxation * column * (back @ (row * (slices.data[block] - matrix @ flat)))
+        flat = cells.reshape(inside.shape).copy()
+        for block, matrix, back, row in zip(blocks, matrices, transposed, rows, strict=True):
+            flat += columns * (back @ (row * (slices.data[block] - matrix @ flat)))
             slices.constrain(flat.reshape(slices.n_cells))
         cells = flat.reshape(slices.n_cells)
         yield cells, slices.misfit(slices.forward(cells))
@@ -76,7 +83,7 @@ def far_apart(n: int) -> list[int]:
 
 
 def cgls(slices: Slices) -> Iterator[Step]:
-    """Conjugate gradients on the normal equations, within the support; negative values are clipped on the way out.
+    r"""Conjugate gradients on :math:`A^\top W A v = A^\top W b` within the support; clipped on the way out.
 
     The fastest descent of the misfit there is, hence also the fastest to fit noise.
 
@@ -86,15 +93,15 @@ def cgls(slices: Slices) -> Iterator[Step]:
     """
     cells = slices.first()
     residual = slices.data - slices.forward(cells)
-    gradient = slices.adjoint(residual)
+    gradient = slices.adjoint(slices.weighted(residual))
     direction, power = gradient.copy(), float(np.vdot(gradient, gradient))
     while True:
         if power > 0:
             image = slices.forward(direction)
-            step = power / float(np.vdot(image, image))
-            cells = cells + np.float32(step) * direction
-            residual = residual - np.float32(step) * image
-            gradient = slices.adjoint(residual)
+            step = np.float32(power / float(np.vdot(image, slices.weighted(image))))
+            cells = cells + step * direction
+            residual = residual - step * image
+            gradient = slices.adjoint(slices.weighted(residual))
             previous, power = power, float(np.vdot(gradient, gradient))
             direction = gradient + np.float32(power / previous) * direction
         clipped = slices.constrain(cells.copy())

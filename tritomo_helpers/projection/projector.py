@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from ._validation import check_finite, check_increasing, check_ndim, check_shape, fail
-
-__all__ = ["Projector"]
+from .._validation import check_finite, check_increasing, check_ndim, check_shape, fail
 
 
 def _footprint_integral(distance: NDArray[np.float64], cosine: float, sine: float) -> NDArray[np.float64]:
@@ -108,12 +106,12 @@ class Projector:
 
     def subset(self, tilts: ArrayLike) -> "Projector":
         """Return the projector of some of the tilts, given by index, from the matrix that is there already."""
-        chosen = np.asarray(tilts)
-        part = Projector(self.tilt_angles_deg[chosen], (1, 1), n_pixels=self.n_pixels)
-        part.finer, part.shape = self.finer, self.shape
-        rows = (chosen[:, None] * self.n_pixels + np.arange(self.n_pixels)).ravel()
-        part.__dict__["matrix"] = self.matrix[rows]
-        return part
+        index = np.asarray(tilts)
+        subset = Projector(self.tilt_angles_deg[index], (1, 1), n_pixels=self.n_pixels)
+        subset.finer, subset.shape = self.finer, self.shape
+        rows = (index[:, None] * self.n_pixels + np.arange(self.n_pixels)).ravel()
+        subset.__dict__["matrix"] = self.matrix[rows]
+        return subset
 
     def _one_tilt(self, angle_deg: float) -> sparse.csr_array:
         cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
