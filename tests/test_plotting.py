@@ -61,11 +61,46 @@ def test_higher_valence_is_darker():
 )
 def test_scale_bar_is_a_round_length_and_as_long_as_it_says(n_pixels, pixel_size_nm, expected):
     axes = plotting.show_image(np.zeros((n_pixels, n_pixels)), pixel_size_nm=pixel_size_nm)
-    bar = axes.lines[-1].get_xdata()
-    assert (bar[1] - bar[0]) * pixel_size_nm == pytest.approx(expected)
+    (bar,) = axes.artists
+    length_px = bar.size_bar.get_children()[0].get_width()
+    assert length_px * pixel_size_nm == pytest.approx(expected)
     unit = {"nm": 1.0, "µm": 1000.0}
-    number, name = axes.texts[-1].get_text().split()
+    number, name = bar.txt_label.get_text().split()
     assert float(number) * unit[name] == pytest.approx(expected)
+    # White on the dark sheet, over whatever gray lies below: at least 4.5 to 1.
+    sheet = bar.patch.get_alpha() * 0.0 + (1 - bar.patch.get_alpha()) * 0.6
+    assert (1.05) / (luminance((sheet,) * 3) + 0.05) > 4.5
+
+
+def test_outline_goes_around_the_mask_and_the_truth_is_dashed_black():
+    mask = np.zeros((8, 8), bool)
+    mask[2:5, :3] = True  # it touches the border of the image
+    axes = plotting.show_image(np.eye(8), quantity="ADF", outlines={"truth": mask, "otsu": mask}, directions=("x", "z"))
+    paths = [path.vertices for path in axes.collections[0].get_paths()]
+    x, y = np.concatenate(paths).T
+    assert (x.min(), x.max(), y.min(), y.max()) == (-0.5, 2.5, 1.5, 4.5)
+    truth, ours = axes.collections
+    assert tuple(truth.get_edgecolor()[0]) == (0, 0, 0, 1)
+    assert truth.get_linestyle()[0][1] is not None
+    assert ours.get_linestyle()[0][1] is None
+    assert axes.get_xlabel() == "x →"
+    assert [t.get_text() for t in axes.figure.legends[0].get_texts()] == ["truth", "otsu"]
+
+
+def test_each_image_has_its_own_outlines():
+    masks = [np.arange(16).reshape(4, 4) % 4 < width for width in (1, 2)]
+    axes = plotting.show_images([np.eye(4)] * 2, outlines=[{"mask": m} for m in masks])
+    assert [len(a.collections) for a in axes] == [1, 1]
+    assert len(axes[0].figure.legends[0].get_texts()) == 1
+
+
+def test_sinogram_has_tilts_down_and_nanometers_across():
+    angles = np.arange(-70, 71, 10)
+    axes = plotting.show_sinograms([np.ones((15, 65))] * 2, angles, pixel_size_nm=2.0, titles=["a", "b"])
+    ticks = dict(zip(axes[0].get_yticks(), (t.get_text() for t in axes[0].get_yticklabels()), strict=True))
+    assert (ticks[0], ticks[14]) == ("−70", "70")
+    across = dict(zip((t.get_text() for t in axes[0].get_xticklabels()), axes[0].get_xticks(), strict=True))
+    assert (across["0"], across["50"]) == (32, 32 + 25)
 
 
 def test_images_side_by_side_share_limits_and_one_color_bar():
@@ -187,6 +222,9 @@ def test_labels_stay_readable_on_a_telephone():
         (lambda: plotting.show_image(np.eye(2), limits=(1, 0)), "low < high"),
         (lambda: plotting.show_images([]), "at least one image"),
         (lambda: plotting.show_images([np.eye(2)], titles=["a", "b"]), "one per image"),
+        (lambda: plotting.show_images([np.eye(2)], outlines=[{}, {}]), "one per image"),
+        (lambda: plotting.show_image(np.eye(2), outlines={"mask": np.ones((2, 2))}), "a mask with a border"),
+        (lambda: plotting.show_sinograms([np.eye(2)], [0, 1, 2], pixel_size_nm=1), "one row for each tilt"),
         (lambda: plotting.show_difference(np.eye(2), np.eye(3)), "one grid"),
         (lambda: plotting.show_spectrum([1, 2], [2, 1]), "increasing"),
         (lambda: plotting.show_spectrum([1, 2, 3], [1, 2]), "shape"),

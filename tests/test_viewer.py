@@ -276,9 +276,35 @@ def test_sweep_of_figures_closes_them_and_shows_them_at_half_their_pixels():
     assert plt.get_fignums() == []
     config = config_of(shown)
     assert (config["width"], config["height"]) == (500, 300)
-    assert config["parameters"] == [{"label": "gain (eV)", "texts": ["1", "2.5"], "start": 1}]
+    assert config["parameters"] == [{"label": "gain (eV)", "texts": ["1", "2.5"], "start": 1, "ordered": True}]
     assert len(config["pictures"]) == 2
     assert len(shown.html) < 120_000
+
+
+def test_frames_of_a_sweep_carry_titles_scale_color_bar_and_captions():
+    frames = [[np.eye(4), 2 * np.eye(4)], [3 * np.eye(4), 4 * np.eye(4)]]
+    config = config_of(
+        viewer.sweep(
+            frames,
+            alt="Shown.",
+            quantity="Mn (at%)",
+            pixel_size_nm=4.63,
+            titles=["truth", "result"],
+            captions=[["error 1", "error 2"], ["error 3", "error 4"]],
+            dose=[1, 2],
+            method=["SIRT", "WBP"],
+        )
+    )
+    assert config["titles"] == ["truth", "result"]
+    assert config["widthNm"] == pytest.approx(4 * 4.63)
+    assert config["captions"] == ["error 1", "error 2", "error 3", "error 4"]
+    assert config["bar"]["ends"] == ["0", "4"]
+    assert config["bar"]["colors"][0] == "#00224e", "cividis, as in the figures"
+    assert [p["ordered"] for p in config["parameters"]] == [True, False]
+    computed = config_of(viewer.sweep(lambda a: np.eye(3) * a, alt="Shown.", captions=lambda a: f"a = {a}", a=[1, 2]))
+    assert computed["captions"] == ["a = 1", "a = 2"]
+    with pytest.raises(ValueError, match="captions: expected 2 along dose"):
+        viewer.sweep(frames, alt="Shown.", captions=["one"], dose=[1, 2], method=["SIRT", "WBP"])
 
 
 def test_sweep_is_live_only_where_a_reader_sits(monkeypatch):
@@ -308,7 +334,16 @@ def test_live_sweep_computes_the_frame_that_is_asked_for(tmp_path):
         image[0, 3] = sigma_px * on
         return image
 
-    live = viewer.sweep(frame, alt="A line.", live=True, sigma_px=[1, 2, 3], on=[False, True])
+    live = viewer.sweep(
+        frame,
+        alt="A line.",
+        live=True,
+        captions=lambda sigma_px, on: f"<{sigma_px}{on:d}>",
+        sigma_px=[1, 2, 3],
+        on=[False, True],
+    )
+    assert "&lt;21&gt;" in live.picture.value
+    assert [type(slider).__name__ for slider in live.sliders.values()] == ["SelectionSlider", "ToggleButtons"]
     assert seen == [(2, True)]
     first = live.picture.value
     live.sliders["sigma_px"].value = 3

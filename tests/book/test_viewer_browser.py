@@ -355,6 +355,22 @@ def pixels_of(canvas):
     return width, height, np.frombuffer(base64.b64decode(text), np.uint8)
 
 
+def test_sweep_has_buttons_where_a_setting_has_no_order(show):
+    frames = [np.eye(4), 2 * np.eye(4)]
+    options = {"quantity": "Mn (at%)", "pixel_size_nm": 4.63, "titles": ["a"], "captions": ["error 1", "error 2"]}
+    page = show(viewer.sweep(frames, alt="Lines.", method=["SIRT", "WBP"], **options))
+    assert page.locator(".caption").inner_text() == "error 2"
+    page.get_by_role("button", name="SIRT").click()
+    assert page.locator(".caption").inner_text() == "error 1"
+    assert page.get_by_role("button", name="SIRT").get_attribute("aria-pressed") == "true"
+    assert page.locator("img.frame").get_attribute("alt") == "Lines. method: SIRT."
+    bar = page.locator(".scale")
+    assert float(bar.get_attribute("data-nm")) == 5
+    column = page.locator(".sweep-stage").bounding_box()["width"]
+    assert page.locator("img.frame").bounding_box()["width"] == column
+    assert page.get_by_role("img", name="Mn (at%), from 0 to 2").is_visible()
+
+
 def surface_pixels(page):
     page.wait_for_function(
         "document.querySelector('.tritomo-viewer').shadowRoot.querySelector('.stage').dataset.frame === 'drawn'"

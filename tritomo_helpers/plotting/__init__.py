@@ -15,7 +15,8 @@ from .curves import (
     show_spectrum,
 )
 from .geometry import show_geometry
-from .images import add_scale_bar, show_difference, show_image, show_images
+from .images import show_difference, show_image, show_images, show_sinograms
+from .marks import add_outlines, add_scale_bar
 from .style import (
     ELEMENT_COLORS,
     NULL,
@@ -36,6 +37,7 @@ __all__ = [
     "PAPER",
     "TRUTH",
     "VALENCE_COLORS",
+    "add_outlines",
     "add_scale_bar",
     "color_map_of",
     "color_of",
@@ -48,6 +50,7 @@ __all__ = [
     "show_images",
     "show_paper_values",
     "show_profiles",
+    "show_sinograms",
     "show_spectra",
     "show_spectrum",
     "use_style",

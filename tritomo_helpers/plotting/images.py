@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_ndim, check_positive, fail
+from .._validation import check_increasing, check_ndim, check_positive, check_shape, fail
+from .marks import add_outlines, add_scale_bar, name_directions, round_length
 from .style import color_map_of
 
 if TYPE_CHECKING:
@@ -50,63 +51,6 @@ def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any,
     return artist
 
 
-def add_scale_bar(ax: Axes, pixel_size_nm: float) -> float:
-    """Draw a scale bar of a round length on an image and return that length in nm.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Axes that show an image with one pixel per unit.
-    pixel_size_nm : float
-        Side of a pixel, nm.
-
-    Returns
-    -------
-    float
-        Length of the bar, nm: 1, 2 or 5 times a power of ten, a fifth to a half of the width.
-
-    Examples
-    --------
-    >>> from matplotlib.figure import Figure
-    >>> axes = Figure().subplots()
-    >>> _ = axes.imshow([[0.0] * 64] * 64)
-    >>> add_scale_bar(axes, 4.63)
-    100.0
-    """
-    import matplotlib.patheffects as effects
-
-    pixel_size_nm = check_positive(pixel_size_nm, "pixel_size_nm", remedy="give it in nm")
-    left, right = sorted(ax.get_xlim())
-    bottom, top = max(ax.get_ylim()), min(ax.get_ylim())
-    width_nm = (right - left) * pixel_size_nm
-    decade = 10.0 ** np.floor(np.log10(0.5 * width_nm))
-    length_nm = float(max(step * decade for step in (1, 2, 5) if step * decade <= 0.5 * width_nm))
-    length = length_nm / pixel_size_nm
-    x, y = left + 0.05 * (right - left), bottom - 0.06 * (bottom - top)
-    # White inside black can be read on any image and on both themes.
-    outline = [effects.withStroke(linewidth=6, foreground="black")]
-    ax.plot([x, x + length], [y, y], color="white", linewidth=3.5, solid_capstyle="butt", path_effects=outline)
-    ax.annotate(
-        _length_text(length_nm),
-        (x, y),
-        xytext=(0, 5),
-        textcoords="offset points",
-        va="bottom",
-        color="white",
-        fontsize=11,
-        fontweight="bold",
-        path_effects=[effects.withStroke(linewidth=3, foreground="black")],
-    )
-    return length_nm
-
-
-def _length_text(length_nm: float) -> str:
-    """Write a length with the unit that keeps it short."""
-    if length_nm >= 1000:
-        return f"{length_nm / 1000:g} µm"
-    return f"{length_nm:g} nm"
-
-
 def show_image(
     image: ArrayLike,
     *,
@@ -116,6 +60,8 @@ def show_image(
     title: str = "",
     limits: tuple[float, float] | None = None,
     cmap: Any = None,
+    directions: tuple[str, str] | None = None,
+    outlines: Mapping[str, ArrayLike] | None = None,
 ) -> Axes:
     """Show one image with its scale bar and color bar.
 
@@ -133,6 +79,10 @@ def show_image(
         Short title.
     limits : (float, float), optional
         Values at the ends of the color bar; the range of the image otherwise.
+    directions : (str, str), optional
+        What runs to the right and what down, such as ``("x", "z")`` for a slice through a tomogram.
+    outlines : mapping of str to array_like, optional
+        Masks whose borders are drawn on the image, as by :func:`add_outlines`.
     cmap : str or Colormap, optional
         Default gray for a quantity that begins with "ADF", cividis otherwise.
 
@@ -162,6 +112,10 @@ def show_image(
         _, ax = plt.subplots(figsize=(width, float(np.clip(0.35 + 3.6 * ratio, 1.6, 6.0))))
     artist = _draw(ax, picture, low, high, _color_map(cmap, quantity), pixel_size_nm)
     ax.set_title(title)
+    name_directions(ax, directions)
+    if outlines:
+        add_outlines(ax, outlines)
+        ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(outlines))
     if quantity:
         ax.figure.colorbar(artist, ax=ax, label=quantity, shrink=0.9)
     return ax
@@ -176,6 +130,8 @@ def show_images(
     limits: tuple[float, float] | None = None,
     cmap: Any = None,
     columns: int = 3,
+    directions: tuple[str, str] | None = None,
+    outlines: Sequence[Mapping[str, ArrayLike]] = (),
 ) -> NDArray[np.object_]:
     """Show images side by side with shared limits and one color bar, so that they can be compared.
 
@@ -195,6 +151,10 @@ def show_images(
         As for :func:`show_image`.
     columns : int, default 3
         Images per row. Three are the most that stay readable on a telephone.
+    directions : (str, str), optional
+        What runs to the right and what down, the same in all.
+    outlines : sequence of mapping, default ()
+        For each image the masks whose borders are drawn on it, as by :func:`add_outlines`.
 
     Returns
     -------
@@ -203,7 +163,7 @@ def show_images(
     Raises
     ------
     ValueError
-        If there is no image, or titles or pixel sizes do not match.
+        If there is no image, or titles, outlines or pixel sizes do not match.
 
     Examples
     --------
@@ -219,7 +179,12 @@ def show_images(
     for picture in pictures:
         check_ndim(picture, "images", "y, x")
     sizes = list(pixel_size_nm) if isinstance(pixel_size_nm, Sequence) else [pixel_size_nm] * len(pictures)
-    for what, given in (("titles", titles or [""] * len(pictures)), ("pixel_size_nm", sizes)):
+    borders = outlines or [{}] * len(pictures)
+    for what, given in (
+        ("titles", titles or [""] * len(pictures)),
+        ("pixel_size_nm", sizes),
+        ("outlines", borders),
+    ):
         if len(given) != len(pictures):
             raise fail(what, expected=f"{len(pictures)}, one per image", got=len(given), remedy="give one per image")
     low, high = _limits(pictures, limits)
@@ -227,13 +192,19 @@ def show_images(
     rows = -(-len(pictures) // columns)
     ratio = max(picture.shape[0] / picture.shape[1] for picture in pictures)
     panel = 5.6 / columns
-    height = rows * (panel * ratio + (0.35 if titles else 0.1)) + (0.75 if quantity else 0.0)
+    height = rows * (panel * ratio + (0.35 if titles else 0.1) + (0.3 if directions else 0.0))
+    height += (0.75 if quantity else 0.0) + (0.35 if outlines else 0.0)
     figure, grid = plt.subplots(rows, columns, figsize=(5.8, float(height)), squeeze=False)
     axes = grid.ravel()
     colors = _color_map(cmap, quantity)
     for i, picture in enumerate(pictures):
         artist = _draw(axes[i], picture, low, high, colors, sizes[i])
         axes[i].set_title(titles[i] if titles else "")
+        name_directions(axes[i], directions)
+        add_outlines(axes[i], borders[i])
+    if outlines:
+        names = {n: h for a in axes for h, n in zip(*a.get_legend_handles_labels(), strict=True)}
+        figure.legend(names.values(), names.keys(), loc="outside upper center", ncols=len(names))
     for spare in axes[len(pictures) :]:
         spare.set_axis_off()
     if quantity:
@@ -296,3 +267,72 @@ def show_difference(
         limits=(-limit, limit),
         cmap="RdBu_r",
     )
+
+
+def show_sinograms(
+    sinograms: Sequence[ArrayLike],
+    tilt_angles_deg: ArrayLike,
+    *,
+    pixel_size_nm: float,
+    titles: Sequence[str] = (),
+    quantity: str = "",
+    limits: tuple[float, float] | None = None,
+) -> NDArray[np.object_]:
+    """Show sinograms of the same tilts side by side: position in nm across, tilt in degrees down.
+
+    Parameters
+    ----------
+    sinograms : sequence of array_like, each of shape (tilt, x)
+        One row of every image of a tilt series.
+    tilt_angles_deg : array_like, shape (tilt,)
+        Tilts, degrees, increasing.
+    pixel_size_nm : float
+        Side of a pixel, nm; zero lies in the middle of the image.
+    titles : sequence of str, default ()
+        One short title each.
+    quantity, limits
+        As for :func:`show_images`.
+
+    Returns
+    -------
+    ndarray of Axes, shape (n_sinograms,)
+
+    Raises
+    ------
+    ValueError
+        If a sinogram has not one row for each tilt.
+
+    Examples
+    --------
+    >>> axes = show_sinograms([np.eye(3)], [-10, 0, 10], pixel_size_nm=2, quantity="counts")
+    >>> axes[0].get_xlabel(), axes[0].get_ylabel()
+    ('position (nm)', 'tilt (°)')
+    """
+    import matplotlib.pyplot as plt
+
+    angles = check_increasing(tilt_angles_deg, "tilt_angles_deg")
+    pictures = [np.asarray(sinogram, dtype=float) for sinogram in sinograms]
+    for picture in pictures:
+        check_ndim(picture, "sinogram", "tilt, x")
+        check_shape(picture[:, 0], "sinogram", angles.shape, remedy="give one row for each tilt")
+    if not pictures or len(titles) not in (0, len(pictures)):
+        raise fail("titles", expected=f"one for each of {len(pictures)}", got=len(titles), remedy="give one each")
+    low, high = _limits(pictures, limits)
+    height = 0.9 * 5.2 / max(len(pictures), 2) + (1.5 if quantity else 0.9)
+    figure, grid = plt.subplots(1, len(pictures), figsize=(5.8, height), sharey=True, squeeze=False)
+    every = max(1, round((angles.size - 1) / 6))
+    for i, (ax, picture) in enumerate(zip(grid[0], pictures, strict=True)):
+        artist = ax.imshow(picture, vmin=low, vmax=high, cmap=_color_map(None, quantity), aspect="auto")
+        middle, half_nm = (picture.shape[1] - 1) / 2, round_length(0.4 * picture.shape[1] * pixel_size_nm)
+        ax.set_xticks(middle + np.array([-1, 0, 1]) * half_nm / pixel_size_nm, map(_signed, (-half_nm, 0, half_nm)))
+        ax.set_yticks(range(0, angles.size, every), map(_signed, angles[::every]))
+        ax.set(xlabel="position (nm)", title=titles[i] if titles else "")
+    grid[0, 0].set_ylabel("tilt (°)")
+    if quantity:
+        figure.colorbar(artist, ax=list(grid[0]), label=quantity, orientation="horizontal", fraction=0.05, aspect=30)
+    return np.asarray(grid[0], dtype=object)
+
+
+def _signed(value: float) -> str:
+    """Write a number of a tick with the sign that matplotlib would give it."""
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")

@@ -53,6 +53,20 @@ def lookup_table(cmap: str) -> str:
     return bytes(colors.tobytes()).hex()
 
 
+def color_stops(cmap: str, n_stops: int = 17) -> list[str]:
+    """Return colors at equal steps of a map, as a style sheet writes them.
+
+    Examples
+    --------
+    >>> color_stops("gray", 3)
+    ['#000000', '#808080', '#ffffff']
+    """
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    return [to_hex(mpl.colormaps[cmap](x)) for x in np.linspace(0, 1, n_stops)]
+
+
 def common_exponent(step: int, largest: float) -> int:
     """Exponent taken out of the numbers shown, so that they have few digits: 0, or that of the largest."""
     if largest == 0 or (1e-2 <= largest < 1e5 and step <= 0):

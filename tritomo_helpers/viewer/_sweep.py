@@ -1,21 +1,19 @@
 """A figure for every value of a parameter, computed beforehand, with sliders that work."""
 
-import base64
-import io
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._validation import fail
-from ._color import choose_limits
-from ._page import Viewer, check_alt, png
+from .._validation import check_positive, fail
+from ._color import choose_limits, color_stops
+from ._frames import Look, encode, lookup, to_png, unpacked
+from ._page import Viewer, check_alt
 
 MAX_FRAMES = 200
-SHOWN_DPI = 100
 _UNITS = {"nm": "nm", "deg": "°", "ev": "eV", "kev": "keV", "mrad": "mrad", "px": "px", "percent": "%"}
 
 
@@ -30,12 +28,12 @@ class LiveSweep:
         Of the parameters, by name.
     alt : str
         What it shows.
-    limits : (float, float), optional
-        As for :func:`sweep`.
+    look : Look, optional
+        Limits, quantity, titles and captions, as for :func:`sweep`.
 
     Attributes
     ----------
-    sliders : dict of str to ipywidgets.SelectionSlider
+    sliders : dict of str to ipywidgets.SelectionSlider or ToggleButtons
     widget : ipywidgets.VBox
     """
 
@@ -45,21 +43,23 @@ class LiveSweep:
         labels: Mapping[str, str],
         values: Mapping[str, Sequence[Any]],
         alt: str,
-        limits: tuple[float, float] | None = None,
+        look: Look | None = None,
     ) -> None:
         import ipywidgets as widgets
 
-        self._frame, self._alt, self._values, self._labels, self._limits = frame, alt, values, labels, limits
-        self.sliders = {
-            name: widgets.SelectionSlider(
-                options=[(_text(v), v) for v in values[name]],
-                value=values[name][len(values[name]) // 2],
-                description=labels[name],
-                continuous_update=False,
-                style={"description_width": "initial"},
-            )
-            for name in values
-        }
+        self._frame, self._alt, self._values, self._labels, self._look = frame, alt, values, labels, look or Look()
+        self.sliders = {}
+        for name, choices in values.items():
+            options: dict[str, Any] = {
+                "options": [(_text(v), v) for v in choices],
+                "value": choices[len(choices) // 2],
+                "description": labels[name],
+                "style": {"description_width": "initial"},
+            }
+            if _has_order(choices):
+                self.sliders[name] = widgets.SelectionSlider(continuous_update=False, **options)
+            else:
+                self.sliders[name] = widgets.ToggleButtons(**options)
         self.picture = widgets.HTML()
         for slider in self.sliders.values():
             slider.observe(lambda _: self.draw(), names="value")
@@ -68,14 +68,14 @@ class LiveSweep:
 
     def draw(self) -> None:
         """Compute and show the frame at the sliders' values."""
-        from html import escape
-
         now = {name: slider.value for name, slider in self.sliders.items()}
-        source, width, _ = _encode(_unpacked(self._frame(**now)), self._limits)
+        source, width, _ = encode(unpacked(self._frame(**now)), self._look.limits, self._look.color_map)
         words = ", ".join(f"{self._labels[n]}: {_text(v)}" for n, v in now.items())
-        style = "max-width: 100%; height: auto"
+        titles = " | ".join(map(escape, self._look.titles))
         self.picture.value = (
-            f'<img src="{source}" alt="{escape(f"{self._alt} {words}.", quote=True)}" width="{width}" style="{style}">'
+            f"<div>{titles}</div>"
+            f'<img src="{source}" alt="{escape(f"{self._alt} {words}.", quote=True)}" width="{width}" '
+            f'style="max-width: 100%; height: auto"><div>{escape(self._look.caption(now, self._values))}</div>'
         )
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -83,9 +83,9 @@ class LiveSweep:
 
     def save(self, path: Any) -> Any:
         """Compute all frames and write them as a page, as :meth:`Viewer.save` does."""
-        return sweep(
-            self._frame, alt=self._alt, labels=self._labels, limits=self._limits, live=False, **self._values
-        ).save(path)
+        look = {name: getattr(self._look, name) for name in self._look.__dataclass_fields__}
+        options: dict[str, Any] = {**look, **self._values}
+        return sweep(self._frame, alt=self._alt, labels=self._labels, live=False, **options).save(path)
 
 
 def sweep(
@@ -94,26 +94,39 @@ def sweep(
     alt: str,
     labels: Mapping[str, str] | None = None,
     limits: tuple[float, float] | None = None,
+    quantity: str = "",
+    pixel_size_nm: float | None = None,
+    titles: Sequence[str] = (),
+    captions: Callable[..., str] | Sequence[Any] | None = None,
     live: bool | None = None,
     **parameters: Sequence[Any],
 ) -> Viewer | LiveSweep:
-    """Show a figure with a slider for each of one to three parameters.
+    """Show a figure with a slider, or buttons, for each of one to three parameters.
 
-    The frames are computed beforehand and put into the page, so the sliders work where there is no kernel. In a
-    notebook with a kernel the same call computes each frame when it is asked for.
+    A parameter whose values are words or truth values has no order and gets buttons. The frames are computed beforehand
+    and put into the page, so the sliders work where there is no kernel. In a notebook with a kernel the same call
+    computes each frame when it is asked for.
 
     Parameters
     ----------
     frames : callable or nested sequence
-        ``frames(**parameters)`` returns a matplotlib Figure or Axes, or an array: (y, x), shown in gray, or (y, x, 3)
-        of uint8. Or the frames themselves, nested in the order of the parameters.
+        ``frames(**parameters)`` returns a matplotlib Figure or Axes, or an array: (y, x) of values, or (y, x, 3) of
+        uint8. Or the frames themselves, nested in the order of the parameters.
     alt : str
         What it shows, for readers who do not see it; the parameters are added.
     labels : mapping, optional
         What to call a parameter. Default: its name, with the unit that ends it in parentheses.
     limits : (float, float), optional
-        Values of an array (y, x) that are black and white. Default: the range of all frames together, or of each frame
-        when they are computed live.
+        Values of an array (y, x) at the ends of the color scale. Default: the range of all frames together, or of each
+        frame when they are computed live.
+    quantity : str, default ""
+        What arrays hold, with unit: gives the colors and the color bar.
+    pixel_size_nm : float, optional
+        Side of a pixel of the arrays, nm; gives the scale bar.
+    titles : sequence of str, default ()
+        What stands side by side in each frame, from left to right, in equal widths.
+    captions : callable or nested sequence of str, optional
+        The line under each frame, such as the error there: ``captions(**parameters)``, or nested as the frames.
     live : bool, optional
         Whether a kernel computes the frames. Default: only for a callable, in a notebook opened by a Jupyter server
         (which sets ``JPY_SESSION_NAME``), and never while the book is built (``TRITOMO_BOOK_BUILD``), so that no page
@@ -135,7 +148,7 @@ def sweep(
 
     Examples
     --------
-    >>> sweep(lambda sigma_px: np.eye(8) * sigma_px, alt="A line.", sigma_px=[1, 2, 3])
+    >>> sweep(lambda sigma_px: np.eye(8) * sigma_px, alt="A line.", quantity="ADF (counts)", sigma_px=[1, 2, 3])
     Viewer(sweep: A line.)
     """
     alt = check_alt(alt)
@@ -147,17 +160,23 @@ def sweep(
         raise fail(
             "parameters", expected=f"at most {MAX_FRAMES} frames", got=int(np.prod(shape)), remedy="give fewer values"
         )
+    look = Look(limits, quantity, pixel_size_nm, titles, captions)
     names = {name: (labels or {}).get(name, _label(name)) for name in values}
     if live is None:
         live = callable(frames) and "JPY_SESSION_NAME" in os.environ and not os.environ.get("TRITOMO_BOOK_BUILD")
     if live:
         if not callable(frames):
             raise fail("frames", expected="a function when live", got=type(frames).__name__, remedy="give live=False")
-        return LiveSweep(frames, names, values, alt, limits)
-    made = [_unpacked(_frame(frames, values, index)) for index in itertools.product(*map(range, shape))]
+        return LiveSweep(frames, names, values, alt, look)
+    places = list(itertools.product(*map(range, shape)))
+    combinations = [{name: values[name][i] for name, i in zip(values, place, strict=True)} for place in places]
+    made = [
+        unpacked(frames(**now) if callable(frames) else lookup(frames, values, place))
+        for now, place in zip(combinations, places, strict=True)
+    ]
     images = [m for m in made if isinstance(m, np.ndarray) and m.ndim == 2]
-    limits = choose_limits(limits, images, "gray") if limits is not None or images else None
-    encoded = [_encode(m, limits) for m in made]
+    shown = choose_limits(limits, images, look.color_map) if limits is not None or images else None
+    encoded = [encode(m, shown, look.color_map) for m in made]
     sizes = sorted({(width, height) for _, width, height in encoded})
     if len(sizes) > 1:
         raise fail("frames", expected="one size", got=sizes, remedy="make all with one figsize")
@@ -168,12 +187,34 @@ def sweep(
         "frames": [pictures.index(e[0]) for e in encoded],
         "width": encoded[0][1],
         "height": encoded[0][2],
+        "pixelated": isinstance(made[0], np.ndarray),
+        "titles": list(titles),
+        "captions": [look.caption(now, values) for now in combinations] if captions is not None else [],
         "parameters": [
-            {"label": names[n], "texts": [_text(v) for v in values[n]], "start": len(values[n]) // 2} for n in values
+            {
+                "label": names[n],
+                "texts": [_text(v) for v in values[n]],
+                "start": len(values[n]) // 2,
+                "ordered": _has_order(values[n]),
+            }
+            for n in values
         ],
     }
+    if quantity and images and shown is not None:
+        config["bar"] = {
+            "ends": [_text(end) for end in shown],
+            "quantity": quantity,
+            "colors": color_stops(look.color_map),
+        }
+    if pixel_size_nm is not None and isinstance(made[0], np.ndarray):
+        config["widthNm"] = made[0].shape[1] * check_positive(pixel_size_nm, "pixel_size_nm", remedy="give it in nm")
     middle = int(np.ravel_multi_index([n // 2 for n in shape], shape))
-    return Viewer("sweep", alt, config, _to_png(encoded[middle][0]))
+    return Viewer("sweep", alt, config, to_png(encoded[middle][0]))
+
+
+def _has_order(choices: Sequence[Any]) -> bool:
+    """Whether a slider makes sense: words and truth values have no order."""
+    return not all(isinstance(value, str | bool | np.bool_) for value in choices)
 
 
 def _label(name: str) -> str:
@@ -188,74 +229,3 @@ def _text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.6g}".replace("-", "−")
     return str(value).replace("-", "−") if isinstance(value, (int, np.integer)) else str(value)
-
-
-def _frame(frames: Any, values: Mapping[str, Sequence[Any]], index: tuple[int, ...]) -> Any:
-    """Compute, or look up, the frame at one combination."""
-    if callable(frames):
-        return frames(**{name: values[name][i] for name, i in zip(values, index, strict=True)})
-    for (name, choices), i in zip(values.items(), index, strict=True):
-        if not isinstance(frames, (Sequence, np.ndarray)) or len(frames) != len(choices):
-            got = f"{len(frames)}" if hasattr(frames, "__len__") else type(frames).__name__
-            raise fail("frames", expected=f"{len(choices)} along {name}", got=got, remedy="nest them as the parameters")
-        frames = frames[i]
-    return frames
-
-
-def _unpacked(frame: Any) -> bytes | NDArray[Any]:
-    """Return a figure drawn as a PNG, or the array."""
-    figure = frame if hasattr(frame, "savefig") else getattr(frame, "figure", None)
-    if figure is not None:
-        return _figure_png(figure)
-    pixels = np.asarray(frame)
-    if pixels.dtype.kind not in "biuf" or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-        raise fail(
-            "frame",
-            expected="a matplotlib figure or an array (y, x) or (y, x, 3)",
-            got=f"{type(frame).__name__} of shape {pixels.shape}",
-            remedy="return the figure, or the Axes that a plotting function returns",
-            error=TypeError,
-        )
-    return pixels.astype(np.float64) if pixels.ndim == 2 else pixels.astype(np.uint8)
-
-
-def _encode(made: bytes | NDArray[Any], limits: tuple[float, float] | None) -> tuple[str, int, int]:
-    """Return a frame as a data address and the size at which it is shown, twice as coarse as its pixels."""
-    from PIL import Image
-
-    if isinstance(made, bytes):
-        with Image.open(io.BytesIO(made)) as image:
-            return _webp(image.convert("RGB"), 2)
-    pixels = _gray(made, limits or choose_limits(None, [made], "gray")) if made.ndim == 2 else made
-    times = max(1, round(640 / pixels.shape[1]))
-    size = (pixels.shape[1] * times, pixels.shape[0] * times)
-    return _webp(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), 2)
-
-
-def _gray(values: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.uint8]:
-    level = np.rint(255 * np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1))
-    return np.repeat(np.where(np.isfinite(level), level, 217)[..., None], 3, axis=2).astype(np.uint8)
-
-
-def _figure_png(figure: Any) -> bytes:
-    import matplotlib.pyplot as plt
-
-    data = png(figure, dpi=2 * SHOWN_DPI)
-    plt.close(figure)  # or the notebook shows it a second time
-    return data
-
-
-def _webp(image: Any, density: int) -> tuple[str, int, int]:
-    stream = io.BytesIO()
-    image.save(stream, format="webp", lossless=True, quality=90, method=4)
-    address = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-    return address, round(image.width / density), round(image.height / density)
-
-
-def _to_png(address: str) -> bytes:
-    from PIL import Image
-
-    stream = io.BytesIO()
-    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
-        image.quantize(64).save(stream, format="png", optimize=True)
-    return stream.getvalue()

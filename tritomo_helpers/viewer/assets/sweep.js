@@ -1,32 +1,67 @@
 // Frames computed beforehand, one for each combination of the parameters.
 async function mountSweep(body, config) {
-  const { parameters, frames } = config;
+  const { parameters, frames, captions, titles, bar } = config;
   const at = parameters.map((p) => p.start);
   const image = make("img", { class: "frame", width: config.width, height: config.height });
+  // Pixels may grow to the width of the page; a drawing only as far as it stays sharp.
+  image.classList.toggle("pixelated", config.pixelated);
+  if (!config.pixelated) image.style.maxWidth = `${1.4 * config.width}px`;
   const loaded = config.pictures.map((source) => Object.assign(new Image(), { src: source }));
   await Promise.all(loaded.map((picture) => picture.decode()));
-  const sliders = parameters.map(({ label, texts }, k) => {
+
+  const stage = make("div", { class: "sweep-stage" }, image);
+  if (config.widthNm) stage.append(scaleBar(config.widthNm));
+  if (titles.length) body.append(make("div", { class: "titles" }, ...titles.map((title) => make("span", {}, title))));
+  body.append(stage);
+  if (bar) body.append(colorBar());
+  const caption = make("div", { class: "caption", role: "status" });
+  if (captions.length) body.append(caption);
+  const controls = parameters.map((p, k) => (p.ordered ? slider(p, k) : buttons(p, k)));
+  body.append(make("div", { class: "parameters" }, ...controls.map((control) => control.node)));
+  update();
+
+  function colorBar() {
+    const strip = make("i");
+    strip.style.background = `linear-gradient(to right, ${bar.colors.join(", ")})`;
+    const ends = bar.ends.map((end) => make("span", {}, end));
+    return make("div", { class: "gradient", role: "img", "aria-label": `${bar.quantity}, from ${bar.ends.join(" to ")}` },
+      ends[0], strip, ends[1], make("span", {}, bar.quantity));
+  }
+
+  function slider({ label, texts }, k) {
     const input = make("input", { type: "range", min: 0, max: texts.length - 1, step: 1, "aria-label": label });
     const value = make("output");
-    input.addEventListener("input", () => {
-      at[k] = +input.value;
-      update();
+    input.addEventListener("input", () => choose(k, +input.value));
+    const show = () => {
+      input.value = at[k];
+      input.setAttribute("aria-valuetext", texts[at[k]]);
+      value.textContent = texts[at[k]];
+    };
+    return { show, node: make("label", { class: "through" }, make("span", {}, label), input, value) };
+  }
+
+  function buttons({ label, texts }, k) {
+    const all = texts.map((text, i) => {
+      const button = make("button", { type: "button" }, text);
+      button.addEventListener("click", () => choose(k, i));
+      return button;
     });
-    return { input, value, node: make("label", { class: "through" }, make("span", {}, label), input, value) };
-  });
-  body.append(image, make("div", { class: "parameters" }, ...sliders.map((s) => s.node)));
-  update();
+    const show = () => all.forEach((button, i) => button.setAttribute("aria-pressed", i === at[k]));
+    const group = make("div", { class: "buttons", role: "group", "aria-label": label }, ...all);
+    return { show, node: make("div", { class: "through" }, make("span", {}, label), group) };
+  }
+
+  function choose(k, i) {
+    at[k] = i;
+    update();
+  }
 
   function update() {
     const index = at.reduce((sum, i, k) => sum * parameters[k].texts.length + i, 0);
     image.src = loaded[frames[index]].src;
     image.dataset.frame = index;
-    sliders.forEach(({ input, value }, k) => {
-      const text = parameters[k].texts[at[k]];
-      input.value = at[k];
-      input.setAttribute("aria-valuetext", text);
-      value.textContent = text;
-    });
+    controls.forEach((control) => control.show());
+    caption.textContent = captions[index] ?? "";
     image.alt = `${config.alt} ${parameters.map(({ label, texts }, k) => `${label}: ${texts[at[k]]}`).join(", ")}.`;
   }
 }
