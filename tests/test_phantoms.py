@@ -566,6 +566,15 @@ class TestReport:
             np.mean([f["surface rich Co"] for f in found]), rel=0.25
         )
 
+    def test_columns_of_the_table(self):
+        controls = ("none", "lithium-excess")
+        pair = [phantoms.particle("pristine-4", shape=16, control=control) for control in controls]
+        table = phantoms.truth_table(pair, by="control")
+        assert list(table.columns) == list(controls)
+        assert table.loc["Li per metal atom", "lithium-excess"] > 1.1 > table.loc["Li per metal atom", "none"]
+        with pytest.raises(ValueError, match="choose one of these"):
+            phantoms.truth_table(pair, by="shape")
+
     def test_profile_weighted_by_shell_size_is_the_mean(self):
         phantom = phantoms.particle("cycled-100-4", shape=48)
         depth, mean, spread = phantoms.depth_profile(phantom, "Mn4", min_voxels=1)

@@ -20,30 +20,33 @@ VOXEL_NM = FIELD_OF_VIEW_NM / 64
 
 def _percent(phantom: Phantom) -> dict[str, Floats]:
     """Return at% and valence percentages of the voxels inside."""
-    keys = ("O", *METALS, "Mn4", "Mn3", "Mn2", "Co3", "Co2", "rock_salt", "spinel", "layered")
+    keys = ["O", *METALS, "Mn4", "Mn3", "Mn2", "Co3", "Co2", "rock_salt", "spinel", "layered"]
     arrays = phantom.arrays()
+    keys += ["F"] if "F" in arrays else []
     return {key: 100 * arrays[key][phantom.mask] for key in keys}
 
 
-def truth_table(phantoms: Iterable[Phantom]) -> "pd.DataFrame":
+def truth_table(phantoms: Iterable[Phantom], *, by: str = "stage") -> "pd.DataFrame":
     """Recompute what the paper reports, from voxels alone.
 
     Parameters
     ----------
     phantoms : iterable of Phantom
-        Particles; those of one stage are averaged, as the paper does. A generator keeps one in memory at a time.
+        Particles; those of one column are averaged. A generator keeps one in memory at a time.
+    by : {"stage", "name", "control"}, default "stage"
+        What makes a column; the paper averages the particles of a stage.
 
     Returns
     -------
     pandas.DataFrame
-        One column per stage, in the order given. Rows: O, Mn, Co, Ni (at%); valence states (% of the element); rock
-        salt, spinel-like, layered (% of the atoms); the share of voxels above 16.67 at% of each metal, in the particle
-        and in its outermost 4.63 nm (%); lithium per metal atom; mean valence of Ni.
+        One column per stage, name or control, in the order given. Rows: O, Mn, Co, Ni (at%); valence states (% of the
+        element); rock salt, spinel-like, layered (% of the atoms); the share of voxels above 16.67 at% of each metal,
+        in the particle and in its outermost 4.63 nm (%); lithium per metal atom; mean valence of Ni.
 
     Raises
     ------
     ValueError
-        If there is no phantom.
+        If there is no phantom, or no such kind of column.
 
     Examples
     --------
@@ -54,6 +57,7 @@ def truth_table(phantoms: Iterable[Phantom]) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    check_option(by, "by", ("stage", "name", "control"))
     rows: dict[str, list[dict[str, float]]] = {}
     for phantom in phantoms:
         values = _percent(phantom)
@@ -70,10 +74,10 @@ def truth_table(phantoms: Iterable[Phantom]) -> "pd.DataFrame":
         metals = sum(phantom.atomic_fractions[el][phantom.mask] for el in METALS)
         found["Li per metal atom"] = (phantom.lithium[phantom.mask] / metals).mean()
         found["Ni valence (mean)"] = phantom.ni_valence[phantom.mask].mean()
-        rows.setdefault(phantom.stage, []).append({key: float(value) for key, value in found.items()})
+        rows.setdefault(getattr(phantom, by), []).append({key: float(value) for key, value in found.items()})
     if not rows:
         raise fail("phantoms", expected="at least one", got="none", remedy="give a list of particles")
-    return pd.DataFrame({stage: pd.DataFrame(found).mean() for stage, found in rows.items()})
+    return pd.DataFrame({column: pd.DataFrame(found).mean() for column, found in rows.items()})
 
 
 def depth_profile(
@@ -85,7 +89,7 @@ def depth_profile(
     ----------
     phantom : Phantom
     quantity : {"O", "Mn", "Co", "Ni", "Mn4", "Mn3", "Mn2", "Co3", "Co2", "rock_salt", "spinel", "layered"}
-        In at%, % of the element, or % of the atoms.
+        In at%, % of the element, or % of the atoms; also "F" where there is any.
     shell_nm : float, default 4.63
         Thickness of a shell. Shells follow the depth that the phantom knows; the paper peels voxels instead.
     min_voxels : int, default 200
