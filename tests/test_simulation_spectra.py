@@ -143,7 +143,7 @@ class TestCoreLoss:
         # The border between low-loss events and core losses is ours; moving it moves the counts by little.
         found = {}
         for border in (250.0, 200.0):
-            for module in ("spectrometers", "eels"):
+            for module in ("spectrometer_settings", "eels"):
                 monkeypatch.setattr(f"tritomo_helpers.simulation.{module}.LOWEST_CORE_LOSS_EV", border)
             spectrometer = Eels.ideal(plural_scattering=True, gain=1 + border * 1e-12)  # not the cached transforms
             acquisition = Acquisition.ideal(scan_shape=(1, 1), eels=spectrometer)

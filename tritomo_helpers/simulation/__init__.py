@@ -5,6 +5,6 @@ Rays go through the analytic specimen, never through the projector that reconstr
 
 from .acquisition import Acquired, acquire
 from .settings import Acquisition
-from .spectrometers import Eds, Eels
+from .spectrometer_settings import Eds, Eels
 
 __all__ = ["Acquired", "Acquisition", "Eds", "Eels", "acquire"]

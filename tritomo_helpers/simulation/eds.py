@@ -27,9 +27,10 @@ from ..phantoms import Phantom
 from ..phantoms.shapes import coverage
 from ..spectroscopy import xray
 from ..spectroscopy.detectors import columns_towards
+from .counting import count_in_blocks
 from .rays import Exposure
 from .settings import Acquisition
-from .spectrometers import Eds, count_in_blocks
+from .spectrometer_settings import Eds
 
 # Elements outside the particle: support film, grid and holder.
 _SURROUNDINGS = ("C", "Cu")

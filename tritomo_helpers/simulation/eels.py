@@ -33,9 +33,10 @@ from ..constants import (
 )
 from ..phantoms import Phantom
 from ..spectroscopy import continuum, elastic, outer_shell_background, references
+from .counting import count_in_blocks
 from .rays import Exposure, element_maps, film_atoms_per_nm2
 from .settings import Acquisition
-from .spectrometers import LOWEST_CORE_LOSS_EV, Eels, count_in_blocks
+from .spectrometer_settings import LOWEST_CORE_LOSS_EV, Eels
 
 # Pixels over which the drift of the energy axis wanders.
 _DRIFT_MEMORY_PX = 100.0

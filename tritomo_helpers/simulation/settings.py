@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import constants
 from .._validation import check_increasing, check_positive, fail
-from .spectrometers import Eds, Eels
+from .spectrometer_settings import Eds, Eels
 
 _DOSE = "give a number above zero: a dose cannot be negative or nothing"
 

@@ -1,8 +1,5 @@
-"""Settings of the two spectrometers, and what their simulations share."""
+"""Settings of the two spectrometers."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,9 +11,6 @@ from .._validation import check_option, check_positive, fail
 from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet
 from ..spectroscopy.detectors import Detectors
 from ..spectroscopy.references import WHITE_LINE_EV_PER_HOLE
-
-BLOCK = 256
-"""Pixels simulated at once: their spectra in single precision are 4 MB, and fit the processor's cache."""
 
 LOWEST_CORE_LOSS_EV = 250.0
 """Losses up to here are low-loss events, larger ones core losses. Core-loss spectra are built from here on, far below
@@ -320,42 +314,3 @@ def _check_axis(n_channels: int, width_ev: float, name: str) -> None:
 def _check_share(value: float, name: str) -> None:
     if not 0 < value <= 1:
         raise fail(name, expected="a share above 0 and up to 1", got=value, remedy="give counted over arriving")
-
-
-def count_in_blocks(
-    count: Callable[[slice, np.random.Generator], NDArray[Any]],
-    *,
-    n_pixels: int,
-    n_channels: int,
-    dtype: Any,
-    rng: np.random.Generator,
-) -> NDArray[Any]:
-    """Count the spectra of one exposure block by block on all cores, the same on any number of them.
-
-    Parameters
-    ----------
-    count : callable
-        Takes a slice of pixels and a generator, returns the counts (pixel, energy).
-    n_pixels, n_channels : int
-        Size of the exposure.
-    dtype
-        Of the counts.
-    rng : numpy.random.Generator
-        Every block gets a stream of its own, spawned from this one.
-
-    Returns
-    -------
-    ndarray, shape (n_pixels, n_channels)
-    """
-    result = np.empty((n_pixels, n_channels), dtype=dtype)
-    starts = range(0, n_pixels, BLOCK)
-    # SFC64 is half again as fast as the default generator, for the many millions of Poisson numbers here.
-    seeds = rng.bit_generator.seed_seq.spawn(len(starts))  # type: ignore[attr-defined]
-
-    def fill(start: int, seed: np.random.SeedSequence) -> None:
-        part = slice(start, min(start + BLOCK, n_pixels))
-        result[part] = count(part, np.random.Generator(np.random.SFC64(seed)))
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        list(pool.map(fill, starts, seeds))
-    return result
