@@ -143,7 +143,7 @@ class TestCoreLoss:
         # The border between low-loss events and core losses is ours; moving it moves the counts by little.
         found = {}
         for border in (250.0, 200.0):
-            for module in ("spectrometer_settings", "eels"):
+            for module in ("spectrometer_settings", "losses"):
                 monkeypatch.setattr(f"tritomo_helpers.simulation.{module}.LOWEST_CORE_LOSS_EV", border)
             spectrometer = Eels.ideal(plural_scattering=True, gain=1 + border * 1e-12)  # not the cached transforms
             acquisition = Acquisition.ideal(scan_shape=(1, 1), eels=spectrometer)
@@ -511,7 +511,25 @@ class TestFailsAtOnce:
             (lambda: Eds(elevation_deg=-18), "a detector behind the specimen"),
             (lambda: Eds(channel_ev=0), "zero dispersion makes no axis"),
             (lambda: Eds(azimuths_deg=()), "at least one detector"),
-            (lambda: Eds(n_channels=1), "n_channels: expected at least two"),
+            (lambda: Eds(n_channels=1), "n_channels: expected a whole number of at least 2"),
+            (lambda: Eds(n_channels=np.nan), "n_channels: expected a whole number of at least 2, got nan"),
+            (lambda: Eds(elevation_deg="18"), "elevation_deg: expected detectors on the side"),
+            (lambda: Eds(resolution_ev=-130), "resolution_ev: expected a finite number above zero"),
+            (lambda: Eds(resolution_ev=90), "at least 121 eV"),
+            (lambda: Eds(horizon_deg=np.nan), "horizon_deg: expected a finite number from -90 to 90"),
+            (lambda: Eds(efficiency="1"), "efficiency: expected a share"),
+            (lambda: Eds(absorption=0), "absorption: expected True or False"),
+            (lambda: Eds(line_efficiency=(("O Kz", 0.9),)), "line of O: expected one of 'Ka'"),
+            (lambda: Eds(line_efficiency=(("O Ka", 0.0),)), "line_efficiency of O Ka"),
+            (lambda: Eels(n_channels=2048.5), "n_channels: expected a whole number"),
+            (lambda: Eels(core_loss_start_ev=np.nan), "core_loss_start_ev: expected a finite number"),
+            (lambda: Eels(low_loss_start_ev="-30"), "low_loss_start_ev: expected a finite number"),
+            (lambda: Eels(zero_loss_fwhm_ev=-1), "zero_loss_fwhm_ev"),
+            (lambda: Eels(zero_loss_tail=np.nan), "zero_loss_tail"),
+            (lambda: Eels(plural_scattering="off"), "plural_scattering: expected True or False"),
+            (lambda: Eels(references=("crystal-field",)), "ReferenceSet objects, got 'crystal-field'"),
+            (lambda: Eels(exelfs=-0.05), "exelfs: expected a finite number from 0 to 0.5"),
+            (lambda: Eels(dispersion_error=1.0), "dispersion_error: expected a finite number"),
             (lambda: Eds(solid_angle_sr=-1), "solid_angle_sr: expected a finite number above zero"),
         ],
     )
@@ -520,6 +538,7 @@ class TestFailsAtOnce:
             make()
 
     def test_every_detector_in_the_shadow(self):
+        # Unlike Acquisition(eds=...), an acquisition of ADF alone is not asked whether detectors see anything.
         acquisition = Acquisition.ideal(scan_shape=(1, 1), eds=Eds(horizon_deg=80.0))
         with pytest.raises(ValueError, match=r"none at 0 degrees\. To fix: lower horizon_deg"):
             record(eds, 150, acquisition)

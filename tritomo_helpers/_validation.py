@@ -74,6 +74,14 @@ def check_number(
     )
 
 
+def check_share(value: float, what: str, *, remedy: str = "give a share, such as 0.5") -> float:
+    """Return `value` as float, or raise ValueError unless it is a share above 0 and up to 1."""
+    try:
+        return check_number(value, what, low=0, high=1, open_ended=True)
+    except ValueError:
+        raise fail(what, expected="a share above 0 and up to 1", got=repr(value), remedy=remedy) from None
+
+
 def check_integer(value: int, what: str, *, at_least: int, remedy: str = "give a whole number") -> int:
     """Return `value` as int, or raise ValueError unless it is a whole number of at least `at_least`."""
     try:

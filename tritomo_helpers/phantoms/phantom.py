@@ -1,6 +1,6 @@
 """A specimen together with its truth on a voxel grid."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,7 +227,14 @@ class Phantom:
                 found[name][part.start + inside] = values[name] * share[inside]
         return found
 
-    def areal_densities(self, angle_deg: float, x_nm: ArrayLike, y_nm: ArrayLike) -> dict[str, Floats]:
+    def areal_densities(
+        self,
+        angle_deg: float,
+        x_nm: ArrayLike,
+        y_nm: ArrayLike,
+        *,
+        depth_weight: Callable[[Floats], Floats] | None = None,
+    ) -> dict[str, Floats]:
         """Integrate the specimen along rays: what a tilted projection counts.
 
         Rays run along n = (sin t, 0, cos t) through the points u = x of the image plane, u = (cos t, 0, -sin t).
@@ -238,6 +245,8 @@ class Phantom:
             Tilt about y, degrees.
         x_nm, y_nm : array_like
             Either two 1D axes, which span an image, or two arrays of one shape with the position of every ray.
+        depth_weight : callable, optional
+            Weight of the matter at a depth (nm) below the surface; all counts alike by default.
 
         Returns
         -------
@@ -261,7 +270,7 @@ class Phantom:
             x, y = np.meshgrid(x, y)
         else:
             check_shape(y, "y_nm", x.shape, remedy="give two 1D axes, or one x and one y for every ray")
-        return self.body.integrate(angle_deg, x, y)
+        return self.body.integrate(angle_deg, x, y, depth_weight=depth_weight)
 
     def extent_nm(self, angle_deg: float) -> tuple[float, float, float, float]:
         """Return the smallest and largest u, then y, of the particle's outline at one tilt, nm.

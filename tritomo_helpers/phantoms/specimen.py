@@ -1,6 +1,6 @@
 """A specimen: a shape filled with a chemistry, evaluated at any point or integrated along any ray."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -62,7 +62,14 @@ class Body:
         depth = self.shape.depth(points_nm)
         return depth, self.chemistry.evaluate(self.chemistry.local(points_nm, depth))
 
-    def integrate(self, angle_deg: float, u_nm: ArrayLike, y_nm: ArrayLike) -> dict[str, Floats]:
+    def integrate(
+        self,
+        angle_deg: float,
+        u_nm: ArrayLike,
+        y_nm: ArrayLike,
+        *,
+        depth_weight: Callable[[Floats], Floats] | None = None,
+    ) -> dict[str, Floats]:
         """Integrate every species along rays, 1/nm².
 
         Parameters
@@ -71,6 +78,8 @@ class Body:
             Tilt.
         u_nm, y_nm : array_like, same shape
             Where the rays cross the image plane; any shape.
+        depth_weight : callable, optional
+            Weight of the matter at a depth (nm) below the surface; all counts alike by default.
 
         Returns
         -------
@@ -89,6 +98,8 @@ class Body:
             if not inside.any():
                 continue
             ray, points, share = ray[inside], points[inside], share[inside]
+            if depth_weight is not None:
+                share = share * depth_weight(depth[inside])
             values = self.chemistry.evaluate(self.chemistry.local(points, depth[inside]))
             for name, density in values.species().items():
                 sums[name] += np.bincount(ray, weights=density * share, minlength=len(origins)) * RAY_STEP_NM

@@ -4,7 +4,18 @@ Rays go through the analytic specimen, never through the projector that reconstr
 """
 
 from .acquisition import Acquired, acquire
+from .damage import detection_power, white_line_change
+from .mismatches import MISMATCHES
 from .settings import Acquisition
 from .spectrometer_settings import Eds, Eels
 
-__all__ = ["Acquired", "Acquisition", "Eds", "Eels", "acquire"]
+__all__ = [
+    "MISMATCHES",
+    "Acquired",
+    "Acquisition",
+    "Eds",
+    "Eels",
+    "acquire",
+    "detection_power",
+    "white_line_change",
+]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_option, fail
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..phantoms import Phantom
 from . import adf, eds, eels
@@ -44,7 +43,7 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
         "eels": Detector(eels.detect, eels.axes),
     },
 )
-"""The signals that can be recorded."""
+"""Who records each of `settings.SIGNALS`."""
 
 LABELS = MappingProxyType({"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "EELS core-loss"})
 
@@ -64,8 +63,8 @@ class Acquired:
     truth : mapping of str to array
         Everything an analysis tries to find. ``shifts_px`` (tilt, 2) = (y, x) brings each image back when applied;
         ``tilt_angles_deg`` as they really were and ``nominal_tilt_angles_deg`` as set; ``axis_rotation_deg``;
-        ``drift_px`` (tilt, 2) from first to last pixel; ``adf_expected`` without noise; the same for the repeats under
-        ``repeats_...``; the phantom's volumes (see `Phantom.arrays`).
+        ``drift_px`` (tilt, 2) from first to last pixel; ``dose_e_per_a2`` at each image; ``adf_expected`` without
+        noise; the same for the repeats under ``repeats_...``; the phantom's volumes (see `Phantom.arrays`).
     acquisition : Acquisition
         The settings.
     """
@@ -136,7 +135,7 @@ def acquire(
     Raises
     ------
     ValueError
-        If the specimen leaves the field of view at some tilt, or a signal has no such name.
+        If the specimen leaves the field of view at some tilt.
 
     Examples
     --------
@@ -147,10 +146,6 @@ def acquire(
     ((5, 16, 16), (3, 16, 16))
     """
     acquisition = Acquisition() if acquisition is None else acquisition
-    if not acquisition.signals:
-        raise fail("signals", expected="at least one signal", got="none", remedy=f"choose among {list(DETECTORS)}")
-    for signal in acquisition.signals:
-        check_option(signal, "signals", DETECTORS)
     plan_rng, noise_rng = rng.spawn(2)
     streams = dict(zip(DETECTORS, noise_rng.spawn(len(DETECTORS)), strict=True))
     exposures = plan(acquisition, rng=plan_rng)

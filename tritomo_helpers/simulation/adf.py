@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .._typing import Floats
 from ..phantoms import Phantom
 from ..spectroscopy import elastic
-from .rays import Exposure, element_maps
+from .rays import Exposure, element_maps, zone_share
 from .settings import Acquisition
 
 
@@ -78,9 +78,13 @@ def detect(
     counts : dict
         ``"adf"``: counted electrons per pixel, shape (y, x).
     truth : dict
-        ``"adf_expected"``: the same without noise.
+        ``"adf_expected"``: the same without noise; ``"adf_gain"``: by what channeling multiplies it, a scalar.
     """
-    counted = acquisition.electrons_per_pixel * acquisition.adf_efficiency
+    gain = 1 + acquisition.channeling_gain * zone_share(acquisition, angle_deg=exposure.angle_deg)
+    counted = acquisition.electrons_per_pixel * acquisition.adf_efficiency * gain
     expected = counted * scattered_share(maps, acquisition, angle_deg=exposure.angle_deg)
     counts = rng.poisson(expected) if acquisition.counting_noise else expected
-    return {"adf": counts.astype(np.float32)}, {"adf_expected": expected.astype(np.float32)}
+    return {"adf": counts.astype(np.float32)}, {
+        "adf_expected": expected.astype(np.float32),
+        "adf_gain": np.asarray(gain),
+    }

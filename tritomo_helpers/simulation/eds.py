@@ -28,7 +28,7 @@ from ..phantoms.shapes import coverage
 from ..spectroscopy import xray
 from ..spectroscopy.detectors import columns_towards
 from .counting import count_in_blocks
-from .rays import Exposure
+from .rays import Exposure, zone_share
 from .settings import Acquisition
 from .spectrometer_settings import Eds
 
@@ -113,6 +113,8 @@ class _Shapes:
         self.sigma = (
             np.array([xray.emission_cross_section(line, beam_energy_kev=beam) for line in self.lines]) * BARN_NM2
         )
+        efficiency = dict(eds.line_efficiency)
+        self.sigma *= [efficiency.get(f"{line.element} {line.name}", 1.0) for line in self.lines]
         self.line_shapes = np.stack(
             [xray.line_shape(energy, line.energy_kev, resolution_ev=eds.resolution_ev) for line in self.lines]
         ).astype(np.float32)
@@ -152,6 +154,13 @@ def _areal_densities(maps: Mapping[str, Floats], exposure: Exposure, acquisition
         element = SPECIES_ELEMENT[species]
         atoms[element] = atoms[element] + areal if element in atoms else areal
     return atoms
+
+
+def _channeled(element: str, acquisition: Acquisition, exposure: Exposure) -> float:
+    """Tell by which factor channeling changes an element's X-rays."""
+    if element != "O":
+        return 1.0
+    return 1 + acquisition.channeling_oxygen * zone_share(acquisition, angle_deg=exposure.angle_deg)
 
 
 class Expected(NamedTuple):
@@ -223,6 +232,7 @@ def expected_lines(
         # Grid and holder are seen past the particle, and by all detectors.
         share = float(len(shares)) if line.element == "Cu" else seen[..., index]
         counts[..., index] = arriving * atoms[line.element] * tables.sigma[index] * share
+        counts[..., index] *= _channeled(line.element, acquisition, exposure)
     return Expected(counts, tables.lines, arriving * seen[..., n_lines:], shares, atoms)
 
 
@@ -286,6 +296,7 @@ def detect(
         if line.element not in _SURROUNDINGS and tables.main_lines[line.element] == line.name:
             truth[f"eds_expected_{line.element}"] = counts[..., index].astype(np.float32)
             without = full * atoms[line.element] * tables.sigma[index]
+            without *= _channeled(line.element, acquisition, exposure)
             ratio = np.divide(counts[..., index], without, out=np.ones((ny, nx)), where=without > 0)
             truth[f"eds_transmission_{line.element}"] = ratio.astype(np.float32)
     return {"eds": found.reshape(ny, nx, eds.n_channels)}, truth

@@ -20,142 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Floats
-from .._validation import fail
 from ..constants import (
     ATOMIC_WEIGHT_G_PER_MOL,
     AVOGADRO_PER_MOL,
     BARN_NM2,
     CARBON_FILM_DENSITY_G_PER_CM3,
     NCM111_DENSITY_G_PER_CM3,
-    NCM111_FORMULA,
-    NCM111_FORMULA_UNITS_PER_NM3,
     SPECIES_ELEMENT,
 )
 from ..phantoms import Phantom
-from ..spectroscopy import continuum, elastic, outer_shell_background, references
+from ..spectroscopy import elastic
 from .counting import count_in_blocks
+from .losses import single_event, species_cross_sections
 from .rays import Exposure, element_maps, film_atoms_per_nm2
 from .settings import Acquisition
-from .spectrometer_settings import LOWEST_CORE_LOSS_EV, Eels
+from .spectrometer_settings import Eels
 
 # Pixels over which the drift of the energy axis wanders.
 _DRIFT_MEMORY_PX = 100.0
-
-
-def species_cross_sections(acquisition: Acquisition, energy_ev: Floats) -> dict[str, Floats]:
-    """Single-scattering cross-section per atom of every species, barn/eV: edges, white lines and what lies under them.
-
-    Parameters
-    ----------
-    acquisition : Acquisition
-        Microscope and the spectrometer's choice of continuum and references.
-    energy_ev : ndarray, shape (energy,)
-        Losses, eV.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (energy,)
-        For O, Li, Mn4, Mn3, Mn2, Co3, Co2, Ni2, F and C (the film).
-
-    Examples
-    --------
-    >>> found = species_cross_sections(Acquisition(), np.array([630.0, 710.0]))
-    >>> found["Mn4"].round(1)
-    array([25.9, 48.1])
-    """
-    eels = acquisition.eels
-    optics: dict[str, Any] = {
-        "beam_energy_kev": acquisition.beam_energy_kev,
-        "collection_angle_mrad": acquisition.collection_angle_mrad,
-    }
-    cone: dict[str, Any] = {**optics, "convergence_angle_mrad": acquisition.convergence_angle_mrad}
-    found: dict[str, Floats] = {"Li": outer_shell_background("Li", energy_ev, **optics)}
-    for element in ("O", "F", "C"):
-        edge = continuum(f"{element} K", energy_ev, model=eels.continuum, **cone)
-        found[element] = edge + outer_shell_background(element, energy_ev, **optics)
-    for element in ("Mn", "Co", "Ni"):
-        smooth = continuum(f"{element} L", energy_ev, model=eels.continuum, l1_step=eels.l1_step, **cone)
-        smooth = smooth + outer_shell_background(element, energy_ev, **optics)
-        per_hole = references.white_line_cross_section(element, ev_per_hole=eels.white_line_ev_per_hole, **cone)
-        white = _reference_set(eels, element)
-        for state, lines in zip(white.states, white.on(energy_ev), strict=True):
-            found[state] = smooth + per_hole * lines
-    missing = sorted(set(SPECIES_ELEMENT) - set(found))
-    if missing:
-        raise fail(
-            "references",
-            expected="a spectrum for every valence state of the specimen",
-            got=f"none for {', '.join(missing)}",
-            remedy="add the state to your reference set, or use one of the computed sets",
-        )
-    return found
-
-
-def _reference_set(eels: Eels, element: str) -> references.ReferenceSet:
-    if isinstance(eels.references, str):
-        return references.load(element, eels.references)
-    for given in eels.references:
-        if given.element == element:
-            # Measured sets have a unit of their own: scaled so that the mean area per ionic hole is one.
-            scale = 1.0 if given.name in references.SETS else float(np.mean(given.holes / given.areas))
-            return references.ReferenceSet(given.name, given.states, given.energy_ev, given.spectra * scale)
-    return references.load(element)
-
-
-def single_event(energy_ev: Floats, acquisition: Acquisition) -> Floats:
-    r"""Distribution P of one low-loss event, of unit sum: a damped plasmon, and the outer shells beyond it.
-
-    .. math:: P(E) \propto \frac{E\, \Gamma E_p^2}{(E^2 - E_p^2)^2 + (E \Gamma)^2}
-              \quad (E \ll 80\;\mathrm{eV}), \qquad
-              P(E) = \lambda\, n \frac{d\sigma_\mathrm{outer}}{dE} \quad (E \gg 80\;\mathrm{eV})
-
-    Parameters
-    ----------
-    energy_ev : ndarray, shape (energy,)
-        Evenly spaced losses, eV; P is zero at and below 0 and above 250 eV, where core losses take over.
-    acquisition : Acquisition
-        Microscope, plasmon and mean free path.
-
-    Returns
-    -------
-    ndarray, shape (energy,)
-        Sums to 1.
-
-    Notes
-    -----
-    The Drude function is the energy-loss function of free electrons. The far part is the same cross-section that
-    lies under the core edges, in NCM111, so that low loss and core loss join. Surface plasmons, the band gap and the
-    shape of the M edges at 49 to 68 eV are not simulated.
-
-    Examples
-    --------
-    >>> axis = np.arange(0.0, 300.0, 0.5)
-    >>> float(axis[np.argmax(single_event(axis, Acquisition()))])
-    22.0
-    """
-    eels = acquisition.eels
-    step = (energy_ev[-1] - energy_ev[0]) / (energy_ev.size - 1)
-    low = (energy_ev > 0) & (energy_ev <= LOWEST_CORE_LOSS_EV)
-    e = energy_ev[low]
-    outer = sum(
-        n
-        * outer_shell_background(
-            element,
-            e,
-            beam_energy_kev=acquisition.beam_energy_kev,
-            collection_angle_mrad=acquisition.collection_angle_mrad,
-        )
-        for element, n in NCM111_FORMULA.items()
-    )
-    outer = outer * (eels.mean_free_path_nm * NCM111_FORMULA_UNITS_PER_NM3 * BARN_NM2 * step)
-    # From plasmon to outer shells between 60 and 100 eV.
-    far = np.clip((e - 60) / 40, 0, 1)
-    drude = e * eels.plasmon_width_ev * eels.plasmon_ev**2
-    drude /= (e**2 - eels.plasmon_ev**2) ** 2 + (e * eels.plasmon_width_ev) ** 2
-    near = (1 - far) * drude
-    result = np.zeros(energy_ev.shape)
-    result[low] = far * outer + near * (1 - (far * outer).sum()) / near.sum()
-    return result
 
 
 def mass_thickness(maps: Mapping[str, Floats], acquisition: Acquisition, *, angle_deg: float) -> Floats:
@@ -263,21 +145,22 @@ class _Transfer:
         from scipy.fft import next_fast_len
 
         eels = acquisition.eels
-        self.dispersion_ev = eels.dispersion_ev
-        below = round((eels.core_loss_start_ev - eels.built_from_ev) / eels.dispersion_ev)
+        width = eels.true_dispersion_ev
+        below = round((eels.core_loss_start_ev - eels.built_from_ev) / width)
         # Room beyond the upper end: what wraps around lands below the axis, where it is cut off.
-        self.n = int(next_fast_len(eels.n_channels + below + round(40 / eels.dispersion_ev), real=True))
+        self.n = int(next_fast_len(eels.n_channels + below + round(40 / width), real=True))
         self.core_window = slice(below, below + eels.n_channels)
-        energy: Floats = np.asarray(eels.built_from_ev + np.arange(self.n) * eels.dispersion_ev)
-        found = species_cross_sections(acquisition, energy)
-        self.species = tuple(found)
+        energy: Floats = np.asarray(eels.built_from_ev + np.arange(self.n) * width)
+        cross_sections = species_cross_sections(acquisition, energy)
+        self.species = tuple(cross_sections)
         # nm² per channel and atom
-        sigma = np.stack([found[name] for name in self.species]) * BARN_NM2 * eels.dispersion_ev
+        sigma = np.stack([cross_sections[name] for name in self.species]) * BARN_NM2 * width
         self.sigma = np.fft.rfft(sigma, axis=1).astype(np.complex64)
-        self.frequency = np.fft.rfftfreq(self.n, eels.dispersion_ev)  # 1/eV
-        zero = round(-eels.low_loss_start_ev / eels.dispersion_ev)
-        self.zero_offset_ev = zero * eels.dispersion_ev + eels.low_loss_start_ev
-        self.zero = zero
+        self.frequency = np.fft.rfftfreq(self.n, width)  # 1/eV
+        # Zero loss sits a fraction of a channel beside the channel `zero`.
+        zero = -eels.low_loss_start_ev / eels.dispersion_ev
+        self.zero_ev = round(zero) * width
+        self.zero_offset_ev = (round(zero) - zero) * width
         self.low_window = slice(0, eels.n_channels)
         self.event = np.fft.rfft(single_event(energy - eels.built_from_ev, acquisition)) - 1
         gauss = np.exp(-((np.pi * eels.zero_loss_fwhm_ev * self.frequency) ** 2) / (4 * np.log(2)))
@@ -317,16 +200,15 @@ def expected_spectra(
     transfer, eels = _transfer(acquisition), acquisition.eels
     share = 1 - eels.low_loss_share if core else eels.low_loss_share
     electrons = acquisition.electrons_per_pixel * share
-    turn = -2j * np.pi * transfer.frequency
+    phase = -2j * np.pi * transfer.frequency
     shared = transfer.zero_loss.astype(np.complex128)
-    moved = drift_ev
+    offset_ev = drift_ev + eels.core_offset_ev
     if not core:
-        # Zero loss sits `zero` channels in, where the axis reads `zero_offset_ev`.
-        shared = shared * np.exp(turn * transfer.zero * eels.dispersion_ev)
-        moved = drift_ev - transfer.zero_offset_ev
+        shared = shared * np.exp(phase * transfer.zero_ev)
+        offset_ev = drift_ev - transfer.zero_offset_ev
     event = transfer.event if eels.plural_scattering else np.zeros_like(transfer.event)
     spectrum = thickness[:, None].astype(np.float32) * event.astype(np.complex64)
-    spectrum += moved[:, None].astype(np.float32) * turn.astype(np.complex64)
+    spectrum += offset_ev[:, None].astype(np.float32) * phase.astype(np.complex64)
     np.exp(spectrum, out=spectrum)
     spectrum *= shared.astype(np.complex64)
     if core:
@@ -385,7 +267,7 @@ def detect(
     atoms["C"] = np.full(ny * nx, film_atoms_per_nm2(acquisition, angle_deg=exposure.angle_deg))
     if eels.fluorine_per_nm2 > 0:
         # A layer on the particle: at every pixel that the particle covers by more than a nanometer or so.
-        atoms["F"] = np.where(atoms["O"] > 100, eels.fluorine_per_nm2, 0.0)
+        atoms["F"] = atoms.get("F", 0.0) + np.where(atoms["O"] > 100, eels.fluorine_per_nm2, 0.0)
 
     found: dict[str, NDArray[Any]] = {}
     for name, core in (("low_loss", False), ("core_loss", True)):

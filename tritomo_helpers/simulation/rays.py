@@ -1,6 +1,6 @@
 """Where the beam goes: the true position of every pixel of every exposure, and what it passes through."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from .._typing import Floats
 from .._validation import fail
 from ..constants import ATOMIC_WEIGHT_G_PER_MOL, AVOGADRO_PER_MOL, CARBON_FILM_DENSITY_G_PER_CM3, SPECIES_ELEMENT
 from ..phantoms import Phantom
+from .damage import damage, damaged_share, near_surface
 from .settings import Acquisition
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
@@ -28,6 +29,8 @@ class Exposure:
         How far (y, x) it moves from the first to the last pixel.
     u_nm, y_nm : array, shape (y, x)
         Where each pixel's ray really crosses the specimen's own image plane.
+    dose_e_per_a2 : float
+        What the specimen has received when half of this image is taken.
     tilt_index, repeat_index : int or None
         Place in the tilt series and among the repeated zero tilts (0 beginning, 1 middle, 2 end).
     """
@@ -38,6 +41,7 @@ class Exposure:
     drift_px: Floats
     u_nm: Floats
     y_nm: Floats
+    dose_e_per_a2: float
     tilt_index: int | None
     repeat_index: int | None
 
@@ -48,6 +52,7 @@ class Exposure:
             "nominal_tilt_angles_deg": np.asarray(self.nominal_angle_deg),
             "shifts_px": -self.displacement_px,
             "drift_px": self.drift_px,
+            "dose_e_per_a2": np.asarray(self.dose_e_per_a2),
         }
 
 
@@ -88,8 +93,15 @@ def plan(acquisition: Acquisition, *, rng: np.random.Generator) -> list[Exposure
     headings = drift_rng.uniform(0, 2 * np.pi, n)
     drifts = np.stack([np.sin(headings), np.cos(headings)], axis=1) * acquisition.drift_nm / acquisition.pixel_size_nm
     return [
-        _expose(acquisition, place, angle_deg=place[0] + error, shift_px=shift, drift_px=drift)
-        for place, error, shift, drift in zip(places, errors, shifts, drifts, strict=True)
+        _expose(
+            acquisition,
+            place,
+            angle_deg=place[0] + error,
+            shift_px=shift,
+            drift_px=drift,
+            dose_e_per_a2=(index + 0.5) * acquisition.dose_per_image_e_per_a2,
+        )
+        for index, (place, error, shift, drift) in enumerate(zip(places, errors, shifts, drifts, strict=True))
     ]
 
 
@@ -100,6 +112,7 @@ def _expose(
     angle_deg: float,
     shift_px: Floats,
     drift_px: Floats,
+    dose_e_per_a2: float,
 ) -> Exposure:
     ny, nx = acquisition.scan_shape
     rows, columns = np.indices((ny, nx), dtype=np.float64)
@@ -110,7 +123,7 @@ def _expose(
     u = x_image * np.cos(phi) + y_image * np.sin(phi)
     y = y_image * np.cos(phi) - x_image * np.sin(phi)
     nominal, tilt_index, repeat_index = place
-    return Exposure(nominal, angle_deg, shift_px, drift_px, u, y, tilt_index, repeat_index)
+    return Exposure(nominal, angle_deg, shift_px, drift_px, u, y, dose_e_per_a2, tilt_index, repeat_index)
 
 
 def check_inside(phantom: Phantom, acquisition: Acquisition, exposures: list[Exposure]) -> None:
@@ -159,13 +172,42 @@ def species_maps(phantom: Phantom, acquisition: Acquisition, exposure: Exposure)
     dict of str to ndarray, shape (y, x)
         Atoms per nm² of O, Mn4, Mn3, Mn2, Co3, Co2, Ni2 and Li.
     """
+    maps = _under_the_probe(phantom, acquisition, exposure)
+    share = float(damaged_share(exposure.dose_e_per_a2, acquisition))
+    if share == 0:
+        return maps
+    surface_maps = _under_the_probe(phantom, acquisition, exposure, depth_weight=near_surface)
+    return damage(maps, surface_maps, share)
+
+
+def _under_the_probe(
+    phantom: Phantom,
+    acquisition: Acquisition,
+    exposure: Exposure,
+    *,
+    depth_weight: Callable[[Floats], Floats] | None = None,
+) -> dict[str, Floats]:
+    angle = exposure.angle_deg
     if acquisition.probe_fwhm_nm == 0:
-        return phantom.areal_densities(exposure.angle_deg, exposure.u_nm, exposure.y_nm)
+        return phantom.areal_densities(angle, exposure.u_nm, exposure.y_nm, depth_weight=depth_weight)
     sigma = acquisition.probe_fwhm_nm / FWHM_PER_SIGMA
     offsets = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * sigma
     u = exposure.u_nm + offsets[:, 0, None, None]
     y = exposure.y_nm + offsets[:, 1, None, None]
-    return {name: values.mean(axis=0) for name, values in phantom.areal_densities(exposure.angle_deg, u, y).items()}
+    maps = phantom.areal_densities(angle, u, y, depth_weight=depth_weight)
+    return {name: values.mean(axis=0) for name, values in maps.items()}
+
+
+def zone_share(acquisition: Acquisition, *, angle_deg: float) -> float:
+    """How closely a tilt meets one of the zone axes: 1 on it, half of that at half its width, 0 without zones.
+
+    Examples
+    --------
+    >>> [round(zone_share(Acquisition(zone_tilts_deg=(30.0,)), angle_deg=tilt), 2) for tilt in (30, 31, 40)]
+    [1.0, 0.5, 0.0]
+    """
+    distances = np.abs(np.asarray(acquisition.zone_tilts_deg, dtype=np.float64) - angle_deg)
+    return float(0.5 ** ((2 * distances.min() / acquisition.zone_width_deg) ** 2)) if distances.size else 0.0
 
 
 def film_atoms_per_nm2(acquisition: Acquisition, *, angle_deg: float) -> float:

@@ -6,9 +6,24 @@ from typing import Any, Self
 import numpy as np
 
 from .. import constants
-from .._validation import check_increasing, check_positive, fail
+from .._validation import (
+    check_flag,
+    check_increasing,
+    check_integer,
+    check_number,
+    check_option,
+    check_positive,
+    check_share,
+    fail,
+)
+from ..spectroscopy import xray
+from .mismatches import MISMATCHES
 from .spectrometer_settings import Eds, Eels
 
+SIGNALS = ("adf", "eds", "eels")
+"""What can be recorded."""
+
+_STEEPEST_DEG = 85
 _DOSE = "give a number above zero: a dose cannot be negative or nothing"
 
 
@@ -21,7 +36,7 @@ class Acquisition:
     Parameters
     ----------
     tilt_angles_deg : sequence of float
-        Nominal tilts, strictly increasing, between -90 and 90 (both excluded).
+        Nominal tilts, strictly increasing, from -85 to 85: at 85 degrees the film is 11 times as thick.
     scan_shape : (int, int)
         Pixels along y and x.
     pixel_size_nm : float
@@ -50,6 +65,14 @@ class Acquisition:
         Angle from the y axis of the images to the real tilt axis (ours).
     tilt_error_deg : float
         Standard deviation of the real around the nominal tilt (ours).
+    critical_dose_e_per_a2 : float
+        Dose that reduces 63 % of the surface's Mn4+, Mn3+ and Co3+ and takes oxygen along, see `simulation.damage`;
+        infinite by default: no damage.
+    zone_tilts_deg : sequence of float
+        Tilts at which the particle stands on a low-index zone axis; none by default. There ADF is brighter by
+        `channeling_gain` and the X-rays of oxygen change by `channeling_oxygen` relative to the metals.
+    channeling_gain, channeling_oxygen, zone_width_deg : float
+        0.33, -0.03 (multislice of 80 nm: +0.26 to 0.39, -0.03), and the full width of a zone, 2 degrees (ours).
     counting_noise : bool
         Poisson noise.
     repeats : bool
@@ -65,7 +88,8 @@ class Acquisition:
     Raises
     ------
     ValueError
-        If the tilts are empty, repeated, unsorted or beyond 90 degrees, a dose is not positive, or a size is negative.
+        If the tilts are empty, repeated, unsorted or beyond 85 degrees, a dose is not positive, a size is negative, a
+        setting is no number (text, NaN) where one is needed, or settings contradict each other.
 
     Examples
     --------
@@ -93,49 +117,129 @@ class Acquisition:
     misalignment_px: float = 1.5
     axis_rotation_deg: float = 0.3
     tilt_error_deg: float = 0.1
+    critical_dose_e_per_a2: float = np.inf
+    zone_tilts_deg: tuple[float, ...] = ()
+    channeling_gain: float = 0.33
+    channeling_oxygen: float = -0.03
+    zone_width_deg: float = 2.0
     counting_noise: bool = True
     repeats: bool = True
-    signals: tuple[str, ...] = ("adf", "eds", "eels")
+    signals: tuple[str, ...] = SIGNALS
     eds: Eds = field(default_factory=Eds)
     eels: Eels = field(default_factory=Eels)
 
     def __post_init__(self) -> None:
+        self._check_scan()
+        self._check_optics()
+        for name in ("film_thickness_nm", "probe_fwhm_nm", "drift_nm", "misalignment_px", "tilt_error_deg"):
+            check_positive(getattr(self, name), name, remedy="give zero to switch it off, or its size", zero_ok=True)
+        check_number(
+            self.axis_rotation_deg, "axis_rotation_deg", low=-45, high=45, remedy="give degrees from the y axis"
+        )
+        if self.critical_dose_e_per_a2 != np.inf:
+            check_positive(self.critical_dose_e_per_a2, "critical_dose_e_per_a2", remedy=_DOSE)
+        if len(self.zone_tilts_deg):
+            zones = check_increasing(self.zone_tilts_deg, "zone_tilts_deg")
+            object.__setattr__(self, "zone_tilts_deg", tuple(float(zone) for zone in zones))
+        for name in ("channeling_gain", "channeling_oxygen"):
+            check_number(getattr(self, name), name, low=-0.99, high=10, remedy="give a relative change, such as 0.3")
+        check_positive(self.zone_width_deg, "zone_width_deg")
+        for name in ("plural_elastic", "counting_noise", "repeats"):
+            check_flag(getattr(self, name), name)
+        self._check_signals()
+
+    def _check_scan(self) -> None:
         angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg")
-        if np.abs(angles).max() >= 90:
-            steep = float(angles[np.abs(angles).argmax()])
+        steep = float(angles[np.abs(angles).argmax()])
+        if abs(steep) > _STEEPEST_DEG:
             raise fail(
                 "tilt_angles_deg",
-                expected="angles between -90 and 90 degrees",
+                expected=f"angles from -{_STEEPEST_DEG} to {_STEEPEST_DEG} degrees",
                 got=f"{steep:g}",
                 remedy="leave out tilts at which the film is seen edge-on",
             )
         object.__setattr__(self, "tilt_angles_deg", tuple(float(a) for a in angles))
-        shape = tuple(int(n) for n in self.scan_shape)
-        if len(shape) != 2 or min(shape) < 1:
-            raise fail("scan_shape", expected="pixels along y and x", got=shape, remedy="give two positive integers")
+        if np.shape(self.scan_shape) != (2,):
+            raise fail(
+                "scan_shape",
+                expected="pixels along y and x",
+                got=repr(self.scan_shape),
+                remedy="give two positive integers",
+            )
+        shape = tuple(
+            check_integer(n, "scan_shape", at_least=1, remedy="give two positive integers") for n in self.scan_shape
+        )
         object.__setattr__(self, "scan_shape", shape)
-        object.__setattr__(self, "signals", tuple(self.signals))
+        check_positive(self.pixel_size_nm, "pixel_size_nm")
         for name in ("beam_current_na", "dwell_time_s"):
             check_positive(getattr(self, name), name, remedy=_DOSE)
-        for name in ("pixel_size_nm", "beam_energy_kev"):
-            check_positive(getattr(self, name), name)
-        for name in ("film_thickness_nm", "probe_fwhm_nm", "drift_nm", "misalignment_px", "tilt_error_deg"):
-            check_positive(getattr(self, name), name, remedy="give zero to switch it off, or its size", zero_ok=True)
-        inner, outer = self.adf_angles_mrad
-        if not 0 < inner < outer:
+
+    def _check_optics(self) -> None:
+        check_positive(self.beam_energy_kev, "beam_energy_kev", remedy="give it in keV, such as 300")
+        cone = check_positive(self.convergence_angle_mrad, "convergence_angle_mrad", zero_ok=True)
+        collected = check_positive(self.collection_angle_mrad, "collection_angle_mrad")
+        if np.shape(self.adf_angles_mrad) != (2,):
+            raise fail(
+                "adf_angles_mrad",
+                expected="an inner and an outer angle",
+                got=repr(self.adf_angles_mrad),
+                remedy="give two numbers, in mrad",
+            )
+        inner, outer = (check_positive(angle, "adf_angles_mrad") for angle in self.adf_angles_mrad)
+        object.__setattr__(self, "adf_angles_mrad", (inner, outer))
+        if inner >= outer:
             raise fail(
                 "adf_angles_mrad",
                 expected="0 < inner < outer",
                 got=self.adf_angles_mrad,
                 remedy="give the inner angle first, in mrad",
             )
-        if not 0 < self.adf_efficiency <= 1:
+        if cone > min(inner, collected):
             raise fail(
-                "adf_efficiency",
-                expected="a share above 0 and up to 1",
-                got=self.adf_efficiency,
-                remedy="give counted over arriving electrons",
+                "convergence_angle_mrad",
+                expected=f"a cone that fits into both apertures, up to {min(inner, collected):g} mrad",
+                got=f"{cone:g}",
+                remedy="reduce it, or open the annular detector and the spectrometer",
             )
+        check_share(self.adf_efficiency, "adf_efficiency", remedy="give counted over arriving electrons")
+
+    def _check_signals(self) -> None:
+        given: Any = self.signals
+        if isinstance(given, str):
+            raise fail(
+                "signals",
+                expected="a sequence of names",
+                got=repr(given),
+                remedy=f"write ({given!r},) with the comma",
+            )
+        signals = tuple(given)
+        if not signals:
+            raise fail("signals", expected="at least one signal", got="none", remedy=f"choose among {list(SIGNALS)}")
+        for signal in signals:
+            check_option(signal, "signals", SIGNALS)
+        object.__setattr__(self, "signals", signals)
+        for name, kind in (("eds", Eds), ("eels", Eels)):
+            if not isinstance(getattr(self, name), kind):
+                raise fail(
+                    name,
+                    expected=f"settings of class {kind.__name__}",
+                    got=repr(getattr(self, name)),
+                    remedy=f"build them with simulation.{kind.__name__}(...)",
+                )
+        if "eds" in signals:
+            self._check_xrays()
+
+    def _check_xrays(self) -> None:
+        # The hardest line of the simulation needs the fastest electrons.
+        xray.ionization_cross_section("Cu", "K", beam_energy_kev=self.beam_energy_kev)
+        for angle in self.tilt_angles_deg:
+            if not np.any(self.eds.detectors.shadow(angle) > 0):
+                raise fail(
+                    "eds",
+                    expected="at least one detector that sees the specimen at every tilt",
+                    got=f"none at {angle:g} degrees",
+                    remedy="lower horizon_deg, leave this tilt out, or set shadow=False",
+                )
 
     @classmethod
     def ideal(cls, **changes: Any) -> Self:
@@ -178,6 +282,41 @@ class Acquisition:
             "signals": ("adf",),
         }
         return cls(**{**small, **changes})
+
+    @classmethod
+    def mismatched(cls, name: str, *, base: Self | None = None, **changes: Any) -> Self:
+        """Return an acquisition with one thing that the analysis does not model.
+
+        Parameters
+        ----------
+        name : str
+            One of ``simulation.MISMATCHES``: ``"axis-offset"``, ``"dispersion"``, ``"channeling"``,
+            ``"reference-shape"``, ``"exelfs"``, ``"nickel-line"`` or ``"line-efficiency"``.
+        base : Acquisition, optional
+            What to change; the published experiment by default. Mismatches add up when the result is the next base.
+        **changes
+            Further settings.
+
+        Raises
+        ------
+        ValueError
+            If there is no such mismatch.
+
+        Examples
+        --------
+        >>> Acquisition.mismatched("exelfs").eels.exelfs, Acquisition().eels.exelfs
+        (0.05, 0.0)
+        """
+        mismatch = MISMATCHES[check_option(name, "mismatch", MISMATCHES)]
+        start = cls() if base is None else base
+        return start.replace(
+            **{
+                **mismatch.acquisition,
+                "eds": start.eds.replace(**mismatch.eds),
+                "eels": start.eels.replace(**mismatch.eels),
+                **changes,
+            }
+        )
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked again."""

@@ -1,5 +1,6 @@
 """Settings of the two spectrometers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -7,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import constants
-from .._validation import check_option, check_positive, fail
-from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet
+from .._validation import check_flag, check_integer, check_number, check_option, check_positive, check_share, fail
+from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet, xray
 from ..spectroscopy.detectors import Detectors
 from ..spectroscopy.references import WHITE_LINE_EV_PER_HOLE
 
@@ -40,6 +41,8 @@ class Eds:
         round face above this horizon is its shadow curve.
     absorption, shadow, bremsstrahlung : bool
         Effects, on or off.
+    line_efficiency : sequence of (str, float)
+        Efficiency of single lines on top, such as ``(("O Ka", 0.9),)``; 1 for all others.
     stray_copper_per_nm2 : float
         Copper of grid and holder as a film that would give as many counts at every pixel (ours).
 
@@ -82,11 +85,18 @@ class Eds:
     shadow: bool = True
     bremsstrahlung: bool = True
     stray_copper_per_nm2: float = 100.0
+    line_efficiency: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         _check_axis(self.n_channels, self.channel_ev, "channel_ev")
         check_positive(self.stray_copper_per_nm2, "stray_copper_per_nm2", zero_ok=True)
-        _check_share(self.efficiency, "efficiency")
+        check_share(self.efficiency, "efficiency", remedy="give counted over arriving photons")
+        check_positive(self.resolution_ev, "resolution_ev", remedy="give the full width at Mn Ka in eV, such as 130")
+        xray.detector_fwhm_ev(5.895, resolution_ev=self.resolution_ev)
+        check_number(self.horizon_deg, "horizon_deg", low=-90, high=90, remedy="give degrees above the specimen plane")
+        for name in ("absorption", "shadow", "bremsstrahlung"):
+            check_flag(getattr(self, name), name)
+        object.__setattr__(self, "line_efficiency", _checked_lines(self.line_efficiency))
         object.__setattr__(self, "azimuths_deg", self.detectors.azimuths_deg)
 
     @property
@@ -165,6 +175,14 @@ class Eels:
         1.5, see ``spectroscopy.references.WHITE_LINE_EV_PER_HOLE``.
     l1_step : bool
         L1 edges.
+    core_offset_ev : float
+        How much too high the core-loss axis reads where the low-loss axis is right, eV.
+    dispersion_error : float
+        True over nominal channel width, minus 1, about the zero loss and the first core-loss channel.
+    exelfs : float
+        Amplitude of the fine structure of the edges from 20 eV above their onset on, relative to the edge.
+    nickel_shift_ev : float
+        How far above their reference the white lines of nickel lie, eV.
     fluorine_per_nm2 : float
         F atoms per nm² wherever the particle is (a surface layer); puts F K on the Mn continuum. 0: none.
     counting_noise : bool
@@ -211,6 +229,10 @@ class Eels:
     references: str | tuple[ReferenceSet, ...] = "crystal-field"
     white_line_ev_per_hole: float = WHITE_LINE_EV_PER_HOLE
     l1_step: bool = True
+    core_offset_ev: float = 0.0
+    dispersion_error: float = 0.0
+    exelfs: float = 0.0
+    nickel_shift_ev: float = 0.0
     fluorine_per_nm2: float = 0.0
     counting_noise: bool = True
 
@@ -228,16 +250,32 @@ class Eels:
         for name in ("readout_noise", "energy_drift_ev", "fluorine_per_nm2"):
             check_positive(getattr(self, name), name, zero_ok=True)
         for name in ("efficiency", "low_loss_share"):
-            _check_share(getattr(self, name), name)
-        if not 0 <= self.zero_loss_tail < 1:
+            check_share(getattr(self, name), name, remedy="give counted over arriving electrons")
+        if check_positive(self.zero_loss_tail, "zero_loss_tail", zero_ok=True) >= 1:
             raise fail(
                 "zero_loss_tail", expected="a share from 0 to below 1", got=self.zero_loss_tail, remedy="give a share"
             )
+        for name in ("low_loss_start_ev", "core_loss_start_ev", "nickel_shift_ev"):
+            check_number(getattr(self, name), name, remedy="give a finite number of eV")
+        check_number(self.core_offset_ev, "core_offset_ev", low=-20, high=20, remedy="give eV")
+        check_number(self.dispersion_error, "dispersion_error", low=-0.05, high=0.05, remedy="give a relative error")
+        check_number(self.exelfs, "exelfs", low=0, high=0.5, remedy="give a relative amplitude, such as 0.05")
+        for name in ("plural_scattering", "elastic_loss", "l1_step", "counting_noise"):
+            check_flag(getattr(self, name), name)
         check_option(self.continuum, "continuum", CONTINUUM_MODELS)
         if isinstance(self.references, str):
             check_option(self.references, "references", REFERENCE_SETS)
         else:
-            object.__setattr__(self, "references", tuple(self.references))
+            sets = tuple(self.references)
+            for given in sets:
+                if not isinstance(given, ReferenceSet):
+                    raise fail(
+                        "references",
+                        expected="the name of a computed set, or ReferenceSet objects",
+                        got=repr(given),
+                        remedy="read your file with spectroscopy.references.read",
+                    )
+            object.__setattr__(self, "references", sets)
         length = self.n_channels * self.dispersion_ev
         if not self.low_loss_start_ev < 0 < self.low_loss_start_ev + length:
             raise fail(
@@ -277,8 +315,13 @@ class Eels:
     @property
     def built_from_ev(self) -> float:
         """Where the simulated core-loss spectrum begins, eV: a whole number of channels below the axis."""
-        below = int(np.floor((self.core_loss_start_ev - LOWEST_CORE_LOSS_EV) / self.dispersion_ev))
-        return self.core_loss_start_ev - below * self.dispersion_ev
+        below = int(np.floor((self.core_loss_start_ev - LOWEST_CORE_LOSS_EV) / self.true_dispersion_ev))
+        return self.core_loss_start_ev - below * self.true_dispersion_ev
+
+    @property
+    def true_dispersion_ev(self) -> float:
+        """Width of a channel as it is, eV; the axes are labeled with `dispersion_ev`."""
+        return self.dispersion_ev * (1 + self.dispersion_error)
 
     @classmethod
     def ideal(cls, **changes: Any) -> Self:
@@ -306,11 +349,15 @@ class Eels:
 
 
 def _check_axis(n_channels: int, width_ev: float, name: str) -> None:
-    if n_channels < 2:
-        raise fail("n_channels", expected="at least two", got=n_channels, remedy="give the number of channels")
+    check_integer(n_channels, "n_channels", at_least=2, remedy="give the number of channels")
     check_positive(width_ev, name, remedy="give the width of a channel in eV: zero dispersion makes no axis")
 
 
-def _check_share(value: float, name: str) -> None:
-    if not 0 < value <= 1:
-        raise fail(name, expected="a share above 0 and up to 1", got=value, remedy="give counted over arriving")
+def _checked_lines(efficiencies: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    pairs = efficiencies.items() if isinstance(efficiencies, Mapping) else efficiencies
+    checked = []
+    for name, value in pairs:
+        element, _, line = str(name).partition(" ")
+        check_option(line, f"line_efficiency: line of {element}", [known.name for known in xray.lines([element])])
+        checked.append((str(name), check_positive(value, f"line_efficiency of {name}")))
+    return tuple(checked)
