@@ -9,6 +9,7 @@ import pytest
 from skimage.filters import threshold_otsu
 
 from tritomo_helpers import alignment, datasets, io, phantoms, simulation, tilt_series, tomography
+from tritomo_helpers.alignment import _warp
 from tritomo_helpers.containers import SpectrumTiltSeries, TiltSeries
 
 ANGLES = np.arange(-70.0, 71.0, 10.0)
@@ -376,3 +377,80 @@ def test_needle_against_the_published_shifts():
     assert found.extended == "along"
     assert found.failures == {}
     assert found.axis_rotation_deg == pytest.approx(-2.79, abs=0.4)  # the angle of their aligned images
+
+
+# Signs, and registration of sharp images
+
+
+@pytest.mark.parametrize("rotation_deg", [6.0, -6.0])
+def test_a_turned_specimen_is_turned_back_and_the_other_sign_is_far_worse(particle, rotation_deg):
+    shifts = np.random.default_rng(3).normal(size=(15, 2)) * 2
+    raw = series(project(particle["specimen"], ANGLES, (64, 64), shifts=shifts, rotation_deg=rotation_deg))
+    straight = project(particle["specimen"], ANGLES, (64, 64))
+
+    def error(found):
+        return np.linalg.norm(alignment.apply(raw, found).images - straight) / np.linalg.norm(straight)
+
+    right = alignment.Alignment(shifts, ANGLES, axis_rotation_deg=rotation_deg)
+    assert error(right) < 0.02
+    for reversed_sign in (
+        dataclasses.replace(right, axis_rotation_deg=-rotation_deg),
+        dataclasses.replace(right, shifts_px=-shifts),
+        dataclasses.replace(right, shifts_px=shifts[:, ::-1]),
+    ):
+        assert error(reversed_sign) > 3 * error(right)
+
+
+def test_the_turn_of_the_axis_is_estimated_with_the_sign_that_apply_takes(particle):
+    turned = series(project(particle["specimen"], ANGLES, (64, 64), rotation_deg=4.0))
+    found = alignment.estimate(turned)
+    assert found.axis_rotation_deg == pytest.approx(4.0, abs=0.2)
+
+    def disagreement(sign):
+        moved = alignment.apply(turned, dataclasses.replace(found, axis_rotation_deg=sign * found.axis_rotation_deg))
+        rows = moved.images.sum(axis=2)  # the common line: equal at all tilts when the axis lies along y
+        return np.linalg.norm(rows - rows.mean(axis=0)) / np.linalg.norm(rows)
+
+    assert disagreement(1) < disagreement(-1) / 3
+
+
+@pytest.mark.parametrize("outside", ["nan", "zero"])
+def test_what_a_turn_brings_in_from_outside_is_marked(particle, outside):
+    raw = series(particle["images"] + 100.0)
+    shifts = np.tile([3.0, -5.0], (15, 1))
+    moved = alignment.apply(raw, alignment.Alignment(shifts, ANGLES, axis_rotation_deg=5.0), outside=outside).images
+    empty = np.isnan(moved) if outside == "nan" else moved == 0
+    assert empty[:, :3, 20:34].all()  # from above
+    assert empty[:, 20:40, -5:].all()  # from the right
+    assert not empty[:, 8:-8, 8:-10].any()
+    wrapped = alignment.apply(raw, alignment.Alignment(shifts, ANGLES, axis_rotation_deg=5.0)).images
+    np.testing.assert_array_equal(moved[~empty], wrapped[~empty])
+
+
+def blocks_at(shift, n=48, fine=20):
+    """An image of sharp blocks, averaged over its pixels, moved by whole parts of a pixel."""
+    image = np.zeros((n * fine, n * fine))
+    rng = np.random.default_rng(6)
+    for _ in range(30):
+        y, x = rng.integers(8 * fine, 36 * fine, 2)
+        height, width = rng.integers(fine // 2, 6 * fine, 2)
+        image[y : y + height, x : x + width] += rng.uniform(0.5, 1.5)
+    moved = np.roll(image, np.round(np.array(shift) * fine).astype(int), axis=(0, 1))
+    return moved.reshape(n, fine, n, fine).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.5), (2.55, -3.45)])
+def test_half_a_pixel_of_sharp_images_is_found(shift):
+    found = _warp.subpixel_shift(blocks_at((0, 0)), blocks_at(shift))
+    assert np.abs(found - shift).max() < 0.05
+
+
+def speckle_at(shift, n=32):
+    """White noise moved in Fourier space: as sharp as pixels allow, but for the Nyquist frequency, which stays."""
+    image = np.random.default_rng(7).normal(size=(1, n, n))
+    return tilt_series.apply_shifts(series(image, [0.0]), [shift]).images[0]
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.5), (0.45, -3.55)])
+def test_half_a_pixel_of_white_noise_is_found(shift):
+    assert np.abs(_warp.subpixel_shift(speckle_at((0, 0)), speckle_at(shift)) - shift).max() < 0.05

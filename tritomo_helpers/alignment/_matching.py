@@ -1,11 +1,13 @@
 """Alignment by pictures: neighbors against each other, then each tilt against the reprojected reconstruction."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from .._typing import Floats
-from ..projection import Projector
+from ..projection import Projector, Slices
+from ..tomography.iterative import sirt
 from ._warp import coordinates, subpixel_shift, turn, warp
 
 
@@ -136,18 +138,11 @@ def refine(
 
 def reproject(projector: Projector, images: Floats, window: Floats, n_iterations: int, positive: bool) -> Floats:
     """SIRT on the pixels inside the window, then projected back to the angles."""
-    weight = np.broadcast_to(window, images.shape).astype(np.float32)
-    rows = projector.forward(np.ones((projector.shape[0], images.shape[1], projector.shape[1]), dtype=np.float32))
-    columns = projector.adjoint(weight)
-    data = images.astype(np.float32)
-    volume = np.zeros_like(columns)
-    inverse_rows = np.where(rows > 1e-3, weight / np.maximum(rows, 1e-3), 0)
-    inverse_columns = np.where(columns > 1e-3, 1 / np.maximum(columns, 1e-3), 0)
-    for _ in range(n_iterations):
-        volume += inverse_columns * projector.adjoint(inverse_rows * (data - projector.forward(volume)))
-        if positive:
-            np.maximum(volume, 0, out=volume)
-    return projector.forward(volume).astype(np.float64)
+    weights = np.broadcast_to(window, images.shape).astype(np.float32)
+    everywhere = np.ones((projector.shape[0], images.shape[1], projector.shape[1]), dtype=bool)
+    slices = Slices(projector, images.astype(np.float32), everywhere, weights, positive)
+    *_, (cells, _) = islice(sirt(slices), n_iterations)
+    return projector.to_images(slices.forward(cells)).astype(np.float64)
 
 
 def _without_gauge(shifts: Floats, angles_deg: Floats) -> Floats:

@@ -7,10 +7,11 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_increasing, check_shape, fail
+from .._typing import Floats
+from .._validation import check_finite, check_increasing, check_option, check_shape, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, over_elements
-from ..tilt_series import apply_rotation, apply_shifts, select_tilts
-from ._warp import turn
+from ..tilt_series import apply_rotation, apply_shifts, map_tilts, select_tilts
+from ._warp import coordinates, turn
 
 Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
 
@@ -129,8 +130,26 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
             remedy="look at alignment.failures, then pass drop=True to go on without these tilts",
         )
     kept = x if alignment.aligned.all() else select_tilts(x, alignment.aligned)
-    moved = apply_shifts(kept, alignment.shifts_px[alignment.aligned], outside=outside)
-    return apply_rotation(moved, -alignment.axis_rotation_deg) if alignment.axis_rotation_deg else moved
+    shifts, rotation_deg = alignment.shifts_px[alignment.aligned], alignment.axis_rotation_deg
+    if not rotation_deg:
+        return apply_shifts(kept, shifts, outside=outside)
+    check_option(outside, "outside", ("wrap", "nan", "zero"))
+    straight = apply_rotation(apply_shifts(kept, shifts), -rotation_deg)
+    if outside == "wrap":
+        return straight
+    fill = np.nan if outside == "nan" else 0.0
+    return map_tilts(straight, lambda tilt, i: _filled(tilt, shifts[i], rotation_deg, fill))
+
+
+def _filled(tilt: NDArray[Any], shift_px: Floats, rotation_deg: float, fill: float) -> NDArray[Any]:
+    """Fill what a shift and a turn back by `rotation_deg` brought in from outside the frame."""
+    size = tilt.shape[:2]
+    place = np.stack(np.meshgrid(*(coordinates(n) for n in size), indexing="ij"), axis=-1)
+    source = turn(place, rotation_deg) - shift_px + np.array([n // 2 for n in size])
+    beyond = ((source < 0) | (source > np.array(size) - 1)).any(axis=-1)
+    result = np.array(tilt)
+    result[beyond] = fill
+    return result
 
 
 def remove_gauge(

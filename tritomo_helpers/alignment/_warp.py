@@ -33,7 +33,9 @@ def coordinates(n: int) -> Floats:
 def subpixel_shift(image: Floats, reference: Floats, *, limit_px: float | None = None) -> Floats:
     """Find the shift to be applied to `image` that maximizes its cross-correlation with `reference`.
 
-    The integer maximum is refined by Newton steps on the Fourier series of the correlation, which needs no upsampling.
+    The Fourier series of the correlation is evaluated on a quarter-pixel grid around the integer maximum, and the
+    highest point of that refined by Newton steps. From the integer maximum itself these fail where a sharp image lies
+    half a pixel off both ways: the peak is convex there.
     """
     product = np.fft.fft2(reference) * np.conj(np.fft.fft2(image))
     correlation = np.fft.ifft2(product).real
@@ -42,9 +44,13 @@ def subpixel_shift(image: Floats, reference: Floats, *, limit_px: float | None =
         far = (np.abs(index[0])[:, None] > limit_px) | (np.abs(index[1])[None, :] > limit_px)
         correlation = np.where(far, -np.inf, correlation)
     best = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
-    start = np.array([index[0][best[0]], index[1][best[1]]])
-    shift = start.copy()
     ky, kx = (2 * np.pi * np.fft.fftfreq(n) for n in image.shape)
+    quarters = np.arange(-3, 4) / 4
+    down, right = index[0][best[0]] + quarters, index[1][best[1]] + quarters
+    around = (np.exp(1j * np.outer(down, ky)) @ product @ np.exp(1j * np.outer(kx, right))).real
+    row, column = np.unravel_index(int(np.argmax(around)), around.shape)
+    start = np.array([down[row], right[column]])
+    shift = start.copy()
     for _ in range(8):
         rotated = product * np.exp(1j * (ky * shift[0])[:, None]) * np.exp(1j * (kx * shift[1])[None, :])
         real, imaginary = rotated.real, rotated.imag
@@ -55,7 +61,7 @@ def subpixel_shift(image: Floats, reference: Floats, *, limit_px: float | None =
             break
         step = np.linalg.solve(curvature, slope)
         shift = shift - step
-        if np.abs(shift - start).max() > 1:  # left the peak: the integer maximum is all there is
+        if np.abs(shift - start).max() > 0.5:  # left the peak: the highest point is all there is
             return start
         if np.abs(step).max() < 1e-4:
             break

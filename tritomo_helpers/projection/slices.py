@@ -80,6 +80,8 @@ class Slices:
     def matrix(self) -> Any:
         """The operator on the cells of one slice, shape (tilt * x, z * x)."""
         projector, finer = self.projector, self.finer
+        if self._is_whole:
+            return projector.matrix
         if finer > 1:
             projector = Projector(projector.tilt_angles_deg, projector.shape, n_pixels=projector.n_pixels, finer=finer)
         in_box = np.zeros((self.support.shape[0], finer, self.support.shape[2], finer), dtype=bool)
@@ -89,7 +91,12 @@ class Slices:
     @cached_property
     def transposed(self) -> Any:
         """The transpose of `matrix`, stored by rows."""
-        return self.matrix.T.tocsr()
+        return self.projector.transposed if self._is_whole else self.matrix.T.tocsr()
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the cells are those of the projector itself, whose matrix then serves as it is."""
+        return (self.n_cells[0], self.n_cells[1]) == self.projector.shape
 
     def from_volume(self, volume: NDArray[Any]) -> Floats32:
         """Cut the box from a volume (z, y, x)."""

@@ -179,6 +179,9 @@ class _Stepwise(_Choosing):
 class WeightedBackProjection(Method):
     """Weighted back-projection.
 
+    Over 180 degrees or more the mean inside the circle inscribed in (z, x) is right to 5e-5 of the density. Outside it
+    some tilts do not see a voxel at all, so values there are too low.
+
     Parameters
     ----------
     cutoff : float, default 1
