@@ -1,7 +1,6 @@
 """Checks that stop bad input with one style of message: what was expected, what came, what to do."""
 
 import contextlib
-import operator
 from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
@@ -37,69 +36,6 @@ def fail(what: str, *, expected: str, got: object, remedy: str, error: type[Exce
     return error(f"{what}: expected {expected}, got {got}. To fix: {remedy.rstrip('.')}.")
 
 
-def check_number(
-    value: float, what: str, *, low: float = -np.inf, high: float = np.inf, open_ended: bool = False, remedy: str = ""
-) -> float:
-    """Return `value` as float, or raise ValueError unless it is a finite number from `low` to `high`.
-
-    Parameters
-    ----------
-    value : float
-        Text is refused even where it reads as a number.
-    what : str
-        Name used in the message.
-    low, high : float, default unbounded
-        The smallest and largest allowed value.
-    open_ended : bool, default False
-        Whether `low` itself is excluded.
-    remedy : str, optional
-        What to do now.
-    """
-    number = float("nan")
-    if not isinstance(value, str | bytes | bool):
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(value)
-    if np.isfinite(number) and (number > low or (number == low and not open_ended)) and number <= high:
-        return number
-    bounds = []
-    if np.isfinite(low):
-        bounds.append(f"above {low:g}" if open_ended else f"from {low:g}")
-    if np.isfinite(high):
-        bounds.append(f"to {high:g}")
-    raise fail(
-        what,
-        expected=" ".join(["a finite number", *bounds]),
-        got=repr(value),
-        remedy=remedy or "give a number in this range",
-    )
-
-
-def check_share(value: float, what: str, *, remedy: str = "give a share, such as 0.5") -> float:
-    """Return `value` as float, or raise ValueError unless it is a share above 0 and up to 1."""
-    try:
-        return check_number(value, what, low=0, high=1, open_ended=True)
-    except ValueError:
-        raise fail(what, expected="a share above 0 and up to 1", got=repr(value), remedy=remedy) from None
-
-
-def check_integer(value: int, what: str, *, at_least: int, remedy: str = "give a whole number") -> int:
-    """Return `value` as int, or raise ValueError unless it is a whole number of at least `at_least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < at_least:
-        raise fail(what, expected=f"a whole number of at least {at_least}", got=repr(value), remedy=remedy)
-    return number
-
-
-def check_flag(value: bool, what: str) -> bool:
-    """Return `value` as bool, or raise ValueError unless it is True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise fail(what, expected="True or False", got=repr(value), remedy="switch it on or off")
-    return bool(value)
-
-
 def check_positive(
     value: float, what: str, *, remedy: str = "give a number above zero", zero_ok: bool = False
 ) -> float:
@@ -118,6 +54,13 @@ def check_range(value: Any, what: str, low: float, high: float, *, remedy: str =
     """Return `value` as float, or raise ValueError unless it is a number from `low` to `high`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not low <= float(value) <= high:
         raise fail(what, expected=f"a number from {low:g} to {high:g}", got=repr(value), remedy=remedy)
+    return float(value)
+
+
+def check_share(value: Any, what: str, *, remedy: str = "give a share, such as 0.5") -> float:
+    """Return `value` as float, or raise ValueError unless it is a share above 0 and up to 1."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not 0 < float(value) <= 1:
+        raise fail(what, expected="a share above 0 and up to 1", got=repr(value), remedy=remedy)
     return float(value)
 
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from .. import constants
 from .._validation import (
+    check_count,
     check_flag,
     check_increasing,
-    check_integer,
-    check_number,
     check_option,
     check_positive,
+    check_range,
     check_share,
     fail,
 )
@@ -133,16 +133,14 @@ class Acquisition:
         self._check_optics()
         for name in ("film_thickness_nm", "probe_fwhm_nm", "drift_nm", "misalignment_px", "tilt_error_deg"):
             check_positive(getattr(self, name), name, remedy="give zero to switch it off, or its size", zero_ok=True)
-        check_number(
-            self.axis_rotation_deg, "axis_rotation_deg", low=-45, high=45, remedy="give degrees from the y axis"
-        )
+        check_range(self.axis_rotation_deg, "axis_rotation_deg", -45, 45, remedy="give degrees from the y axis")
         if self.critical_dose_e_per_a2 != np.inf:
             check_positive(self.critical_dose_e_per_a2, "critical_dose_e_per_a2", remedy=_DOSE)
         if len(self.zone_tilts_deg):
             zones = check_increasing(self.zone_tilts_deg, "zone_tilts_deg")
             object.__setattr__(self, "zone_tilts_deg", tuple(float(zone) for zone in zones))
         for name in ("channeling_gain", "channeling_oxygen"):
-            check_number(getattr(self, name), name, low=-0.99, high=10, remedy="give a relative change, such as 0.3")
+            check_range(getattr(self, name), name, -0.99, 10, remedy="give a relative change, such as 0.3")
         check_positive(self.zone_width_deg, "zone_width_deg")
         for name in ("plural_elastic", "counting_noise", "repeats"):
             check_flag(getattr(self, name), name)
@@ -166,9 +164,7 @@ class Acquisition:
                 got=repr(self.scan_shape),
                 remedy="give two positive integers",
             )
-        shape = tuple(
-            check_integer(n, "scan_shape", at_least=1, remedy="give two positive integers") for n in self.scan_shape
-        )
+        shape = tuple(check_count(n, "scan_shape", remedy="give two positive integers") for n in self.scan_shape)
         object.__setattr__(self, "scan_shape", shape)
         check_positive(self.pixel_size_nm, "pixel_size_nm")
         for name in ("beam_current_na", "dwell_time_s"):

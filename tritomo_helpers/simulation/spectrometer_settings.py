@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import constants
-from .._validation import check_flag, check_integer, check_number, check_option, check_positive, check_share, fail
+from .._validation import check_count, check_flag, check_option, check_positive, check_range, check_share, fail
 from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet, xray
 from ..spectroscopy.detectors import Detectors
 from ..spectroscopy.references import WHITE_LINE_EV_PER_HOLE
@@ -93,7 +93,7 @@ class Eds:
         check_share(self.efficiency, "efficiency", remedy="give counted over arriving photons")
         check_positive(self.resolution_ev, "resolution_ev", remedy="give the full width at Mn Ka in eV, such as 130")
         xray.detector_fwhm_ev(5.895, resolution_ev=self.resolution_ev)
-        check_number(self.horizon_deg, "horizon_deg", low=-90, high=90, remedy="give degrees above the specimen plane")
+        check_range(self.horizon_deg, "horizon_deg", -90, 90, remedy="give degrees above the specimen plane")
         for name in ("absorption", "shadow", "bremsstrahlung"):
             check_flag(getattr(self, name), name)
         object.__setattr__(self, "line_efficiency", _checked_lines(self.line_efficiency))
@@ -256,10 +256,10 @@ class Eels:
                 "zero_loss_tail", expected="a share from 0 to below 1", got=self.zero_loss_tail, remedy="give a share"
             )
         for name in ("low_loss_start_ev", "core_loss_start_ev", "nickel_shift_ev"):
-            check_number(getattr(self, name), name, remedy="give a finite number of eV")
-        check_number(self.core_offset_ev, "core_offset_ev", low=-20, high=20, remedy="give eV")
-        check_number(self.dispersion_error, "dispersion_error", low=-0.05, high=0.05, remedy="give a relative error")
-        check_number(self.exelfs, "exelfs", low=0, high=0.5, remedy="give a relative amplitude, such as 0.05")
+            check_range(getattr(self, name), name, -1e5, 1e5, remedy="give a number of eV")
+        check_range(self.core_offset_ev, "core_offset_ev", -20, 20, remedy="give eV")
+        check_range(self.dispersion_error, "dispersion_error", -0.05, 0.05, remedy="give a relative error")
+        check_range(self.exelfs, "exelfs", 0, 0.5, remedy="give a relative amplitude, such as 0.05")
         for name in ("plural_scattering", "elastic_loss", "l1_step", "counting_noise"):
             check_flag(getattr(self, name), name)
         check_option(self.continuum, "continuum", CONTINUUM_MODELS)
@@ -349,7 +349,8 @@ class Eels:
 
 
 def _check_axis(n_channels: int, width_ev: float, name: str) -> None:
-    check_integer(n_channels, "n_channels", at_least=2, remedy="give the number of channels")
+    if check_count(n_channels, "n_channels", remedy="give the number of channels") < 2:
+        raise fail("n_channels", expected="at least two", got=n_channels, remedy="give the number of channels")
     check_positive(width_ev, name, remedy="give the width of a channel in eV: zero dispersion makes no axis")
 
 
