@@ -162,6 +162,16 @@ class ReferenceSet:
             spectra = np.stack([np.interp(at, self.energy_ev, row, left=0.0, right=0.0) for row in spectra])
         return type(self)(self.name, self.states, self.energy_ev, spectra, self.notes)
 
+    def valleys_ev(self) -> Floats:
+        """Energy of the lowest point between the L3 and the L2 line of each state, eV, shape (state,).
+
+        Examples
+        --------
+        >>> load("Mn").valleys_ev().round()
+        array([650., 647., 648.])
+        """
+        return np.array([self._valley_ev(row) for row in self.spectra])
+
     def _valley_ev(self, row: Floats) -> float:
         """Lowest point between the L3 maximum and the L2 line."""
         gap = EDGE_ONSET_EV[self.element, "L2"] - EDGE_ONSET_EV[self.element, "L3"]

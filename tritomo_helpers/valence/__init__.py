@@ -1,13 +1,20 @@
-"""Valence states from energy-loss spectra: the published chain, and what it is made of."""
+"""Valence states from energy-loss spectra: the published chain, a forward model of raw spectra, and volumes of both."""
 
 from .fixed_references import EdgeFit, fit_edges
+from .forward import ValenceMaps, fit_spectra
 from .reference_rows import atom_cross_sections
+from .volumes import ValenceVolumes, align_maps, reconstruct
 from .white_lines import fractions, white_line_factors
 
 __all__ = [
     "EdgeFit",
+    "ValenceMaps",
+    "ValenceVolumes",
+    "align_maps",
     "atom_cross_sections",
     "fit_edges",
+    "fit_spectra",
     "fractions",
+    "reconstruct",
     "white_line_factors",
 ]

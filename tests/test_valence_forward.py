@@ -1,0 +1,254 @@
+"""Valence from raw spectra: the truth comes back from simulated spectra, and what misfits is withheld."""
+
+import numpy as np
+import pytest
+
+from tritomo_helpers import phantoms, simulation, valence
+from tritomo_helpers.alignment import Alignment
+from tritomo_helpers.containers import Tomogram
+from tritomo_helpers.spectroscopy import references
+from tritomo_helpers.valence.basis import Basis, Distortion
+from tritomo_helpers.valence.calibration import orthonormal
+from tritomo_helpers.valence.kernels import shifted
+from tritomo_helpers.valence.noise import estimate_noise, neighbor_statistics
+
+STATES = ("Mn4", "Mn3", "Mn2", "Co3")
+OPTICS = {"beam_energy_kev": 300.0, "convergence_angle_mrad": 25.2, "collection_angle_mrad": 100.0}
+
+
+def acquired(*, noise=False, particle="cycled-200-1", seed=1, **eels):
+    silent = {} if noise else {"counting_noise": False, "readout_noise": 0.0}
+    settings = simulation.Acquisition.tiny(signals=("eels",), eels=simulation.Eels(**{**silent, **eels}))
+    return simulation.acquire(phantoms.particle(particle, shape=16), settings, rng=np.random.default_rng(seed))
+
+
+def fit(got, **options):
+    silent = {} if got.acquisition.eels.counting_noise else {"variance_per_count": 1.0, "readout_variance": 1.0}
+    return valence.fit_spectra(got.core_loss, got.low_loss, **{**silent, **options})
+
+
+def truth_percent(got):
+    """Percentages of the particle from the phantom's own volumes, weighted by the atoms in each voxel."""
+    truth = got.truth
+    result = {}
+    for state in STATES:
+        atoms = truth["density"] * truth[state[:2]]
+        result[state] = 100 * float(np.nansum(atoms * np.nan_to_num(truth[state])) / np.nansum(atoms))
+    return result
+
+
+def worst_error(maps, got):
+    percent, truth = maps.particle_percentages(), truth_percent(got)
+    return max(abs(percent[state][0] - truth[state]) for state in STATES)
+
+
+@pytest.fixture(scope="module")
+def noise_free():
+    return acquired()
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return acquired(noise=True)
+
+
+@pytest.mark.parametrize("continuum", ["hydrogenic", "dirac-hartree-slater"])
+def test_noise_free_percentages_do_not_depend_on_the_continuum(continuum):
+    got = acquired(continuum=continuum)
+    assert worst_error(fit(got, references="crystal-field", calibrate=False), got) < 0.3
+
+
+def test_amplitudes_follow_the_path_at_every_tilt(noise_free):
+    # A kernel normalized to its own sum, not to the vacuum's, would be percents off where the path is long.
+    maps = fit(noise_free, references="crystal-field", calibrate=False)
+    path = noise_free.truth["thickness_over_mean_free_path"]
+    vacuum = path.min(axis=(1, 2))
+    atoms = sum(maps.amplitudes[state].images.sum(axis=(1, 2)) for state in maps.states_of("Mn"))
+    ratio = atoms / (path - vacuum[:, None, None]).sum(axis=(1, 2))
+    assert np.ptp(ratio) / ratio.mean() < 0.006
+
+
+def test_distorted_references_are_calibrated():
+    wrong = tuple(
+        references.load(el).changed(shift_ev=0.1, fwhm_ev=0.45, l3_l2_factor=1.1) for el in ("Mn", "Co", "Ni")
+    )
+    got = acquired(references=wrong)
+    as_given = worst_error(fit(got, references="crystal-field", calibrate=False), got)
+    calibrated = fit(got, references="crystal-field")
+    assert worst_error(calibrated, got) < 1.5 < as_given
+    assert calibrated.calibration.shift_ev["Mn2"] == pytest.approx(0.1, abs=0.03)
+    assert calibrated.calibration.log_l3_l2["Mn"] == pytest.approx(np.log(1.1), abs=0.03)
+
+
+def test_a_shape_between_two_sets_is_found_by_their_mix():
+    half = []
+    for el in ("Mn", "Co", "Ni"):
+        first, second = (references.load(el, name) for name in references.SETS)
+        half.append(
+            references.ReferenceSet(
+                first.name, first.states, first.energy_ev, 0.5 * first.spectra + 0.5 * second.on(first.energy_ev)
+            )
+        )
+    got = acquired(references=tuple(half))
+    maps = fit(got)
+    assert worst_error(maps, got) < 2
+    assert maps.calibration.mix["Mn"] == pytest.approx(0.5, abs=0.15)
+    assert maps.chi2_of["first set"] > 1.05 * maps.chi2_of["mix"]
+
+
+def test_amplitudes_scatter_as_their_covariance_says(noisy):
+    maps = fit(noisy, references="crystal-field", calibrate=False)
+    silent = fit(acquired(), references="crystal-field", calibrate=False)
+    inside = silent.thickness.images > 0.3
+    for i, state in enumerate(maps.amplitudes):
+        error = (maps.amplitudes[state].images - silent.amplitudes[state].images)[inside]
+        z = error / np.sqrt(maps.covariance[inside][:, i, i])
+        # 600 pixels: the standard deviation is known to 3 percent
+        assert 0.9 < z.std() < 1.1, state
+        assert abs(z.mean()) < 0.15, state
+
+
+def test_signed_amplitudes_do_not_make_valence_out_of_noise(noisy):
+    maps = fit(noisy, references="crystal-field", calibrate=False)
+    truth = truth_percent(noisy)
+    values = {s: maps.amplitudes[s].images for s in maps.states_of("Mn")}
+    clipped = {s: np.maximum(v, 0).sum() for s, v in values.items()}
+    signed = {s: v.sum() for s, v in values.items()}
+    error_clipped = 100 * clipped["Mn3"] / sum(clipped.values()) - truth["Mn3"]
+    error_signed = 100 * signed["Mn3"] / sum(signed.values()) - truth["Mn3"]
+    assert error_clipped > 3 > abs(error_signed)
+
+
+def test_noise_is_estimated_from_neighbors():
+    rng = np.random.default_rng(3)
+    energy = np.arange(600, 907, 0.15)
+    mean = rng.uniform(20, 100, (24, 24, 1)) * (energy / 600) ** -3
+    spectra = 2.0 * rng.poisson(mean / 2.0) + 3.0 * rng.standard_normal(mean.shape)
+    gain, floor = estimate_noise([neighbor_statistics(spectra.astype(np.float32), energy)])
+    assert gain == pytest.approx(2.0, rel=0.05)
+    assert floor == pytest.approx(9.0, rel=0.15)
+
+
+def test_columns_are_the_convolution_with_the_kernel():
+    core, low = 600 + 0.15 * np.arange(2048), -30 + 0.15 * np.arange(2048)
+    sets = {el: (references.load(el),) for el in ("Mn", "Co", "Ni")}
+    basis = Basis(core, low, sets=sets, fit_window_ev=(602.0, 905.0), extra_edges=(), optics=OPTICS)
+    kernel = np.zeros((1, low.size))
+    kernel[0, 200], kernel[0, 400] = 0.6, 0.4  # zero loss, and a loss of 30 eV
+    column = basis.white_line_columns(kernel, Distortion())[0, 0]
+    mn4 = references.load("Mn").spectra[0] * references.white_line_cross_section("Mn", **OPTICS)
+    axis = references.load("Mn").energy_ev
+    by_hand = 0.6 * np.interp(basis.energy_ev, axis, mn4, left=0, right=0)
+    by_hand += 0.4 * np.interp(basis.energy_ev - 30, axis, mn4, left=0, right=0)
+    np.testing.assert_allclose(column, by_hand, atol=2e-3 * by_hand.max())
+
+
+def test_a_positive_shift_moves_lines_up():
+    core, low = 600 + 0.15 * np.arange(2048), -30 + 0.15 * np.arange(2048)
+    basis = Basis(
+        core, low, sets={"Mn": (references.load("Mn"),)}, fit_window_ev=(602.0, 905.0), extra_edges=(), optics=OPTICS
+    )
+    kernel = np.zeros((1, low.size))
+    kernel[0, 200] = 1.0
+    at_rest, moved = (
+        basis.white_line_columns(kernel, Distortion(shift_ev={"Mn2": shift}))[0, 2] for shift in (0.0, 1.0)
+    )
+    center = [np.sum(basis.energy_ev * column) / column.sum() for column in (at_rest, moved)]
+    assert center[1] - center[0] == pytest.approx(1.0, abs=0.02)
+
+
+def test_whole_channel_shifts_keep_counts():
+    spectra = np.arange(12, dtype=np.float32).reshape(2, 6)
+    result = shifted(spectra, np.array([2, -1]))
+    np.testing.assert_array_equal(result, [[2, 3, 4, 5, 0, 0], [0, 6, 7, 8, 9, 10]])
+
+
+def test_orthonormal_rows_and_their_inverse():
+    columns = np.random.default_rng(1).standard_normal((5, 50)) + np.linspace(0, 1e3, 50)
+    rows, inverse = orthonormal(columns)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-12)
+    np.testing.assert_allclose(columns.T @ inverse, rows.T, atol=1e-8)
+
+
+def test_percentages_are_withheld_where_references_cannot_describe_the_data():
+    wrong = tuple(references.load(el).changed(fwhm_ev=6.0, l3_l2_factor=3.0) for el in ("Mn", "Co", "Ni"))
+    got = acquired(references=wrong, noise=True, efficiency=1.0)
+    maps = fit(got, references="charge-transfer", calibrate=False)
+    assert not maps.reportable["Mn"]
+    assert np.isnan(maps.particle_percentages()["Mn4"][0])
+    assert any("withheld" in warning for warning in maps.warnings)
+    volumes = valence.reconstruct(
+        valence.align_maps(maps, Alignment(got.truth["shifts_px"], maps.thickness.tilt_angles_deg)),
+        density=Tomogram(got.truth["density"], maps.thickness.pixel_size_nm),
+        support=got.truth["mask"],
+        method="sirt",
+    )
+    assert np.isnan(volumes.fractions["Mn4"].values).all()
+    assert volumes.warnings == maps.warnings
+
+
+def test_lazy_spectra_give_the_same(noisy):
+    import dask.array as da
+
+    lazy = [
+        s.replace(counts=da.from_array(np.asarray(s.counts), chunks=(1, 8, 16, -1)))
+        for s in (noisy.core_loss, noisy.low_loss)
+    ]
+    options = {"references": "crystal-field", "calibrate": False}
+    first, second = fit(noisy, **options), valence.fit_spectra(*lazy, **options)
+    np.testing.assert_array_equal(first.amplitudes["Co3"].images, second.amplitudes["Co3"].images)
+
+
+def test_joint_volumes_find_the_gradient_and_beat_the_linear_control(noisy):
+    maps = fit(noisy, references="crystal-field", calibrate=False)
+    aligned = valence.align_maps(maps, Alignment(noisy.truth["shifts_px"], maps.thickness.tilt_angles_deg))
+    density, mask = Tomogram(noisy.truth["density"], maps.thickness.pixel_size_nm), noisy.truth["mask"].astype(bool)
+    truth = noisy.truth["Mn4"][mask]
+    errors = {}
+    for method in valence.volumes.METHODS:
+        volumes = valence.reconstruct(aligned, density=density, support=mask, method=method, n_draws=4)
+        errors[method] = np.std(volumes.fractions["Mn4"].values[mask] - truth)
+        if method == "joint":
+            np.testing.assert_allclose(
+                sum(volumes.fractions[s].values[mask] for s in maps.states_of("Mn")), 1, atol=1e-5
+            )
+            mean, sd = volumes.mean_over("Mn4", mask)
+            assert abs(mean - truth.mean()) < 4 * sd
+            assert 0 < sd < 0.03
+    assert errors["joint"] < 0.5 * errors["sirt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c, low: (low, c), "0 eV|inside the core-loss axis"),
+        (lambda c, low: (c, low.replace(energy_ev=low.energy_ev * 2)), "dispersion of the core loss"),
+        (lambda c, low: (c, low.replace(counts=low.counts[:, :8])), "(tilt, y, x)"),
+        (lambda c, low: (c, low.replace(tilt_angles_deg=low.tilt_angles_deg + 1)), "tilt angles of the core loss"),
+        (lambda c, low: (c.replace(energy_ev=c.energy_ev + 60), low), "inside the core-loss axis"),
+        (lambda c, low: (c.counts, low), "SpectrumTiltSeries"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(noisy, change, message):
+    core, low = change(noisy.core_loss, noisy.low_loss)
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")) as error:
+        valence.fit_spectra(core, low)
+    assert "To fix" in str(error.value)
+
+
+def test_references_must_cover_their_edge(noisy):
+    short = references.load("Mn")
+    kept = short.energy_ev < 655
+    cut = references.ReferenceSet("mine", short.states, short.energy_ev[kept], short.spectra[:, kept])
+    with pytest.raises(ValueError, match="cover both white lines"):
+        fit(noisy, references={"Mn": cut})
+    with pytest.raises(ValueError, match="sort the sets by their element"):
+        fit(noisy, references={"Mn": references.load("Co")})
+
+
+def test_vacuum_alone_is_refused(noisy):
+    vacuum = noisy.low_loss.replace(
+        counts=np.broadcast_to(noisy.low_loss.counts[:1, :1, :1], noisy.low_loss.counts.shape)
+    )
+    with pytest.raises(ValueError, match="vacuum only"):
+        valence.fit_spectra(noisy.core_loss, vacuum, variance_per_count=1.0, readout_variance=1.0)

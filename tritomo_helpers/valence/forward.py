@@ -1,0 +1,437 @@
+r"""Valence from raw dual-EELS spectra by a forward model: nothing is subtracted, deconvolved or clipped.
+
+Counts of a pixel are modeled as
+
+.. math:: y(E) = K * \Big[\sum_s a_s w_s(E) + \sum_c b_c \sigma_c(E) + \sum_k d_k E^{-p_k}\Big]
+
+with the low-loss kernel K of pixels of like thickness, white lines w of every state, continua σ of every metal and
+model, and four smooth backgrounds. For pixels of one kernel the least-squares solution is one matrix, so that a whole
+tilt series is a few matrix products. Amplitudes are signed: clipping noise at zero makes valence that is not there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._typing import Floats
+from .._validation import check_positive, fail
+from ..constants import SPECIES_ELEMENT
+from ..containers import SpectrumTiltSeries, TiltSeries
+from ..spectroscopy import ReferenceSet, references
+from .basis import Basis, Distortion, check_coverage
+from .calibration import Pooled, PooledFit, calibrate, fit_pooled, orthonormal
+from .kernels import VACUUM_THICKNESS, Binned, binned, shifted
+from .noise import estimate_noise, neighbor_statistics
+
+FIT_WINDOW_EV = (602.0, 905.0)
+WITHHELD_ABOVE_POINTS = 25.0
+"""Percentages whose systematic interval is wider than this are withheld: a wrong number is worse than none."""
+GOOD_CHI2 = 1.05
+"""Up to here the references describe pooled spectra; beyond, the spread between reference sets is the error."""
+_N_BINS = 40
+# Edges in t/lambda of the bins whose pooled spectra calibrate the references.
+_POOL_EDGES = (*np.arange(VACUUM_THICKNESS, 2.0, 0.1), np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class ValenceMaps:
+    """Amplitudes of valence states at every pixel, and how far they may be believed.
+
+    Parameters
+    ----------
+    amplitudes : mapping of state to TiltSeries
+        Signed, proportional to atoms per area with one unit for all states of an element; NaN where a spectrum could
+        not be used.
+    covariance : ndarray of float32, shape (tilt, y, x, state, state)
+        Of the amplitudes, in the order of `amplitudes`.
+    chi2 : float
+        Chi squared per degree of freedom of the pooled spectra. Near 1 the references describe the data; that alone is
+        no proof.
+    chi2_of : mapping of str to float
+        The same with each reference set alone, and with their mix.
+    calibration : Distortion
+        How the data differ from the references.
+    thickness : TiltSeries
+        t/lambda.
+    systematic : mapping of state to (float, float)
+        Interval of the whole particle's percentage from what the references leave open, percent.
+    reportable : mapping of element to bool
+        Whether its percentages may be given.
+    warnings : tuple of str
+        What the reader of a number must know.
+    noise : (float, float)
+        Variance per count and readout variance that were used.
+    """
+
+    amplitudes: Mapping[str, TiltSeries]
+    covariance: NDArray[np.float32]
+    chi2: float
+    chi2_of: Mapping[str, float]
+    calibration: Distortion
+    thickness: TiltSeries
+    systematic: Mapping[str, tuple[float, float]]
+    reportable: Mapping[str, bool]
+    warnings: tuple[str, ...] = ()
+    noise: tuple[float, float] = (1.0, 0.0)
+    elements: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(dict.fromkeys(SPECIES_ELEMENT[s] for s in self.amplitudes)))
+
+    def states_of(self, element: str) -> tuple[str, ...]:
+        """Return the states of one element."""
+        return tuple(state for state in self.amplitudes if SPECIES_ELEMENT[state] == element)
+
+    def particle_percentages(self) -> dict[str, tuple[float, float]]:
+        """Percentages of the whole particle, all tilts together, with their statistical standard error.
+
+        Returns
+        -------
+        dict of state to (float, float)
+            Percent of the element's ions, and standard error in points. NaN where the element is not reportable.
+        """
+        inside = self.thickness.images >= VACUUM_THICKNESS
+        result = {}
+        states = list(self.amplitudes)
+        for element in self.elements:
+            own = [states.index(state) for state in self.states_of(element)]
+            values = np.stack([self.amplitudes[states[i]].images[inside] for i in own])
+            usable = np.isfinite(values).all(axis=0)
+            sums = values[:, usable].sum(axis=1)
+            covariance = self.covariance[inside][usable][:, own][:, :, own].sum(axis=0, dtype=np.float64)
+            total = sums.sum()
+            share = sums / total
+            gradient = (np.eye(len(own)) - share[:, None]) / total
+            errors = np.sqrt(np.diag(gradient @ covariance @ gradient.T))
+            for i, value, error in zip(own, share, errors, strict=True):
+                withheld = not self.reportable[element]
+                result[states[i]] = (np.nan, np.nan) if withheld else (100 * float(value), 100 * float(error))
+        return result
+
+
+def fit_spectra(
+    core_loss: SpectrumTiltSeries,
+    low_loss: SpectrumTiltSeries,
+    *,
+    references: Mapping[str, ReferenceSet | Sequence[ReferenceSet]] | Sequence[str] | str = (
+        "crystal-field",
+        "charge-transfer",
+    ),
+    calibrate: bool = True,
+    fit_window_ev: tuple[float, float] = FIT_WINDOW_EV,
+    extra_edges: Sequence[str] = (),
+    variance_per_count: float | None = None,
+    readout_variance: float | None = None,
+    beam_energy_kev: float = 300.0,
+    convergence_angle_mrad: float = 25.2,
+    collection_angle_mrad: float = 100.0,
+    progress: bool = False,
+) -> ValenceMaps:
+    r"""Fit raw core-loss spectra with the white lines of all valence states.
+
+    Parameters
+    ----------
+    core_loss, low_loss : SpectrumTiltSeries
+        Counts (tilt, y, x, energy) of both ranges, as recorded: not aligned, not filtered. numpy, memory map or Dask;
+        one tilt is in memory at a time.
+    references : mapping, str or sequence of str
+        Reference sets by element (Mn, Co, Ni), one or two each; or the names of computed sets. With two sets the shape
+        may lie anywhere between them, and their difference tells how far the percentages depend on it. A missing
+        nickel is taken from the computed sets: its lines overlap with the continuum of cobalt.
+    calibrate : bool, default True
+        Fit shift, width and L3/L2 ratio of the references (and the mix of two sets) to pooled spectra first.
+    fit_window_ev : (float, float)
+        Part of the core loss that is fitted, eV.
+    extra_edges : sequence of str
+        Further edges in the window, such as ``("F K",)`` after contact with the electrolyte.
+    variance_per_count, readout_variance : float, optional
+        Noise of a channel: variance = variance_per_count x counts + readout_variance. By default estimated from the
+        scatter between neighboring pixels.
+    beam_energy_kev, convergence_angle_mrad, collection_angle_mrad : float
+        The microscope.
+    progress : bool, default False
+        Show a progress bar.
+
+    Returns
+    -------
+    ValenceMaps
+
+    Raises
+    ------
+    ValueError
+        If shapes, angles or dispersions of the two ranges differ, 0 eV is not on the low-loss axis, an edge or a
+        reference does not cover the window, or there is nothing but vacuum.
+
+    Notes
+    -----
+    Memory: about 120 MB for 64 x 64 pixels of 2048 channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tritomo_helpers import phantoms, simulation
+    >>> settings = simulation.Acquisition.tiny(signals=("eels",))
+    >>> got = simulation.acquire(phantoms.particle("pristine-1", shape=16), settings, rng=np.random.default_rng(1))
+    >>> maps = fit_spectra(got.core_loss, got.low_loss, references="crystal-field", calibrate=False)
+    >>> abs(maps.particle_percentages()["Mn4"][0] - 84.5) < 5
+    True
+    """
+    _check_pair(core_loss, low_loss)
+    optics = {
+        "beam_energy_kev": check_positive(beam_energy_kev, "beam_energy_kev"),
+        "convergence_angle_mrad": check_positive(convergence_angle_mrad, "convergence_angle_mrad", zero_ok=True),
+        "collection_angle_mrad": check_positive(collection_angle_mrad, "collection_angle_mrad"),
+    }
+    sets = _reference_sets(references)
+    check_coverage(core_loss.energy_ev, low_loss.energy_ev, sets, fit_window_ev)
+    basis = Basis(
+        core_loss.energy_ev,
+        low_loss.energy_ev,
+        sets=sets,
+        fit_window_ev=fit_window_ev,
+        extra_edges=extra_edges,
+        optics=optics,
+    )
+    tilts = _Tilts(core_loss, low_loss, basis.window)
+    noise = tilts.noise(variance_per_count, readout_variance)
+    pooled = tilts.pooled(noise)
+    distortion, fit, chi2_of, spread = _calibrated(pooled, basis, free=calibrate)
+    amplitudes, covariance = _fit_all(tilts, basis, distortion, noise, progress=progress)
+    thickness = np.stack([tilt.thickness for tilt in tilts.binned])
+    systematic, reportable, warnings = _judge(basis, fit, spread)
+    n_tilts, ny, nx = core_loss.counts.shape[:3]
+    angles, step = core_loss.tilt_angles_deg, core_loss.pixel_size_nm
+    return ValenceMaps(
+        amplitudes={
+            state: TiltSeries(amplitudes[..., i].reshape(n_tilts, ny, nx), angles, step, state)
+            for i, state in enumerate(basis.states)
+        },
+        covariance=covariance.reshape(n_tilts, ny, nx, len(basis.states), len(basis.states)),
+        chi2=fit.chi2,
+        chi2_of=chi2_of,
+        calibration=distortion,
+        thickness=TiltSeries(thickness.reshape(n_tilts, ny, nx), angles, step, "t/lambda"),
+        systematic=systematic,
+        reportable=reportable,
+        warnings=(*tilts.warnings(), *warnings),
+        noise=noise,
+    )
+
+
+class _Tilts:
+    """Both ranges, read once: kernels and summed core-loss spectra of every tilt and thickness bin."""
+
+    def __init__(self, core_loss: SpectrumTiltSeries, low_loss: SpectrumTiltSeries, window: slice) -> None:
+        self.core_loss, self.window = core_loss, window
+        self.n_tilts, self.n_y, self.n_x, n_channels = core_loss.counts.shape
+        room = (window.start, n_channels - window.stop)
+        sampled = {0, self.n_tilts // 2, self.n_tilts - 1}
+        self.binned: list[Binned] = []
+        self.sums = np.zeros((self.n_tilts, _N_BINS, window.stop - window.start))
+        self._scatter: list[Floats] = []
+        for tilt in range(self.n_tilts):
+            binned_tilt = binned(_spectra(low_loss, tilt), low_loss.energy_ev, n_bins=_N_BINS, room_channels=room)
+            self.binned.append(binned_tilt)
+            core = self.core(tilt)
+            for label in range(_N_BINS):
+                self.sums[tilt, label] = core[binned_tilt.pixels(label), window].sum(axis=0, dtype=np.float64)
+            if tilt in sampled:
+                image = core.reshape(self.n_y, self.n_x, -1)
+                self._scatter.append(neighbor_statistics(image, core_loss.energy_ev))
+
+    def core(self, tilt: int) -> NDArray[np.float32]:
+        """Core-loss spectra (pixel, energy of the whole axis) with the shift of the low loss undone."""
+        binned_tilt = self.binned[tilt]
+        shift = np.where(np.isfinite(binned_tilt.thickness), binned_tilt.shift_channels, 0)
+        return shifted(_spectra(self.core_loss, tilt), shift)
+
+    def noise(self, variance_per_count: float | None, readout_variance: float | None) -> tuple[float, float]:
+        """Variance per count and of the readout: as given, else from the scatter between neighboring pixels."""
+        if variance_per_count is None or readout_variance is None:
+            gain, floor = estimate_noise(self._scatter)
+            variance_per_count = gain if variance_per_count is None else variance_per_count
+            readout_variance = floor if readout_variance is None else readout_variance
+        return (
+            check_positive(variance_per_count, "variance_per_count"),
+            check_positive(readout_variance, "readout_variance", zero_ok=True),
+        )
+
+    def pooled(self, noise: tuple[float, float]) -> Pooled:
+        """Average the bins of all tilts that have about the same thickness."""
+        n_pixels = np.stack([[tilt.pixels(label).size for label in range(_N_BINS)] for tilt in self.binned])
+        thickness = np.stack(
+            [
+                np.bincount(np.maximum(tilt.labels, 0), np.nan_to_num(tilt.thickness) * (tilt.labels >= 0), _N_BINS)
+                for tilt in self.binned
+            ]
+        )
+        mean_thickness = thickness / np.maximum(n_pixels, 1)
+        pools = np.where(n_pixels > 0, np.digitize(mean_thickness, _POOL_EDGES) - 1, -1)
+        kernels = np.stack([tilt.kernels for tilt in self.binned])
+        spectra, variances, pooled_kernels, sizes = [], [], [], []
+        for pool in np.unique(pools[pools >= 0]):
+            members = pools == pool
+            size = int(n_pixels[members].sum())
+            mean = self.sums[members].sum(axis=0) / size
+            spectra.append(mean)
+            variances.append(np.maximum(noise[0] * np.maximum(mean, 0) + noise[1], 1e-12) / size)
+            pooled_kernels.append(np.average(kernels[members], axis=0, weights=thickness[members]))
+            sizes.append(size)
+        if not sizes:
+            raise fail(
+                "low_loss",
+                expected=f"a specimen: pixels with t/lambda above {VACUUM_THICKNESS:g}",
+                got="vacuum only",
+                remedy="check the axis, and that low_loss and core_loss are not exchanged",
+            )
+        return Pooled(np.stack(spectra), np.stack(variances), np.stack(pooled_kernels), np.array(sizes))
+
+    def warnings(self) -> tuple[str, ...]:
+        unused = sum(int(np.count_nonzero(tilt.labels < 0)) for tilt in self.binned)
+        return (f"{unused} spectra have no usable zero-loss peak and are NaN",) if unused else ()
+
+
+def _spectra(series: SpectrumTiltSeries, tilt: int) -> NDArray[np.float32]:
+    counts = np.asarray(series.counts[tilt], dtype=np.float32)
+    return counts.reshape(-1, counts.shape[-1])
+
+
+def _check_pair(core_loss: SpectrumTiltSeries, low_loss: SpectrumTiltSeries) -> None:
+    for name, series in (("core_loss", core_loss), ("low_loss", low_loss)):
+        if not isinstance(series, SpectrumTiltSeries):
+            raise fail(
+                name,
+                expected="a SpectrumTiltSeries",
+                got=type(series).__name__,
+                remedy="load it with io.load_spectra, or wrap your array",
+            )
+    if core_loss.counts.shape[:3] != low_loss.counts.shape[:3]:
+        raise fail(
+            "low_loss",
+            expected=f"the (tilt, y, x) of the core loss, {core_loss.counts.shape[:3]}",
+            got=low_loss.counts.shape[:3],
+            remedy="give both ranges of the same scan",
+        )
+    if np.abs(core_loss.tilt_angles_deg - low_loss.tilt_angles_deg).max() > 0.05:
+        raise fail(
+            "low_loss",
+            expected="the tilt angles of the core loss",
+            got="angles that differ by more than 0.05 degrees",
+            remedy="give both ranges of the same tilts",
+        )
+
+
+def _reference_sets(given: Any) -> dict[str, tuple[ReferenceSet, ...]]:
+    if isinstance(given, str):
+        given = (given,)
+    if not isinstance(given, Mapping):
+        return {el: tuple(references.load(el, name) for name in given) for el in ("Mn", "Co", "Ni")}
+    sets = {el: (value,) if isinstance(value, ReferenceSet) else tuple(value) for el, value in given.items()}
+    for element, value in sets.items():
+        if not 1 <= len(value) <= 2 or any(one_set.element != element for one_set in value):
+            raise fail(
+                f"references for {element}",
+                expected=f"one or two reference sets of {element}",
+                got=", ".join(one_set.element for one_set in value) or "none",
+                remedy="sort the sets by their element",
+            )
+    sets.setdefault("Ni", (references.load("Ni"),))
+    return {el: sets[el] for el in ("Mn", "Co", "Ni") if el in sets}
+
+
+def _calibrated(
+    pooled: Pooled, basis: Basis, *, free: bool
+) -> tuple[Distortion, PooledFit, dict[str, float], dict[str, list[Floats]]]:
+    """Calibrate with the mix free and with each set alone; return the first, chi squared and percentages of all."""
+    if not free:
+        fit = fit_pooled(pooled, basis, Distortion())
+        shares = {el: [_shares(basis, pooled, fit, el)] for el in basis.elements}
+        return Distortion(), fit, {"as given": fit.chi2}, shares
+    two_sets = max(basis.n_sets.values()) == 2
+    mixes: dict[str, float | None] = {"first set": 0.0, "second set": 1.0, "mix": None} if two_sets else {"mix": None}
+    fits = {name: calibrate(pooled, basis, fixed_mix=mix) for name, mix in mixes.items()}
+    spread = {el: [_shares(basis, pooled, fit, el) for _, fit in fits.values()] for el in basis.elements}
+    distortion, fit = fits["mix"]
+    return distortion, fit, {name: pooled_fit.chi2 for name, (_, pooled_fit) in fits.items()}, spread
+
+
+def _shares(basis: Basis, pooled: Pooled, fit: PooledFit, element: str) -> Floats:
+    """Percentages of an element's states over all pooled bins."""
+    own = [i for i, state in enumerate(basis.states) if SPECIES_ELEMENT[state] == element]
+    sums = pooled.n_pixels @ fit.amplitudes[:, own]
+    return np.asarray(100 * sums / sums.sum())
+
+
+def _judge(
+    basis: Basis, fit: PooledFit, spread: Mapping[str, list[Floats]]
+) -> tuple[dict[str, tuple[float, float]], dict[str, bool], list[str]]:
+    """Decide what may be reported: the interval over reference sets counts where even their mix misfits."""
+    systematic: dict[str, tuple[float, float]] = {}
+    reportable: dict[str, bool] = {}
+    warnings: list[str] = []
+    misfit = fit.chi2 > GOOD_CHI2
+    if misfit:
+        warnings.append(
+            f"the references do not describe the pooled spectra (chi squared {fit.chi2:.2f} per degree of freedom)"
+        )
+    for element in basis.elements:
+        shares = np.stack(spread[element])
+        states = [state for state in basis.states if SPECIES_ELEMENT[state] == element]
+        used = shares if misfit else shares[-1:]
+        for state, low, high in zip(states, used.min(axis=0), used.max(axis=0), strict=True):
+            systematic[state] = (float(low), float(high))
+        width = float(np.ptp(used, axis=0).max())
+        impossible = misfit and bool(np.any((shares[-1] < -10) | (shares[-1] > 110)))
+        alone = misfit and shares.shape[0] == 1 and len(states) > 1
+        reportable[element] = not (width > WITHHELD_ABOVE_POINTS or impossible or alone)
+        if not reportable[element]:
+            reason = (
+                f"reference sets differ by {width:.0f} points"
+                if width > WITHHELD_ABOVE_POINTS
+                else "the fit asks for less than nothing of a state"
+                if impossible
+                else "with one reference set nothing tells how wrong they are"
+            )
+            warnings.append(f"{element}: percentages withheld, since {reason}")
+    return systematic, reportable, warnings
+
+
+def _fit_all(
+    tilts: _Tilts, basis: Basis, distortion: Distortion, noise: tuple[float, float], *, progress: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Apply one linear filter per thickness bin and tilt."""
+    from tqdm.auto import tqdm
+
+    n_states = len(basis.states)
+    shape = (tilts.n_tilts, tilts.n_y * tilts.n_x, n_states)
+    amplitudes = np.full(shape, np.nan, dtype=np.float32)
+    covariance = np.full((*shape, n_states), np.nan, dtype=np.float32)
+    for index, tilt in enumerate(tqdm(tilts.binned, desc="valence", unit="tilt", disable=not progress)):
+        core = tilts.core(index)
+        columns = np.concatenate(
+            [basis.white_line_columns(tilt.kernels, distortion), basis.smooth_columns(tilt.kernels)], axis=1
+        )
+        for label in range(_N_BINS):
+            pixels = tilt.pixels(label)
+            if pixels.size:
+                mean = tilts.sums[index, label] / pixels.size
+                filters, bin_covariance = _linear_filter(columns[label], mean, noise)
+                amplitudes[index, pixels] = core[pixels, tilts.window] @ filters[:n_states].T
+                covariance[index, pixels] = bin_covariance[:n_states, :n_states]
+    return amplitudes, covariance
+
+
+def _linear_filter(columns: Floats, mean: Floats, noise: tuple[float, float]) -> tuple[NDArray[np.float32], Floats]:
+    """Return (P V⁻¹ P')⁻¹ P V⁻¹ and the covariance (P V⁻¹ P')⁻¹ for the mean spectrum of a bin."""
+    gain, floor = noise
+    # Weights from the fitted mean: those from the counts themselves would favor channels that came out low.
+    variance = np.full(mean.shape, max(gain * mean.mean(), 0.0) + max(floor, 1e-6))
+    for _ in range(2):
+        rows, inverse = orthonormal(columns / np.sqrt(variance))
+        filters = inverse @ (rows / np.sqrt(variance))
+        variance = gain * np.maximum((filters @ mean) @ columns, 0.0) + max(floor, 1e-6)
+    covariance = (filters * variance) @ filters.T
+    return filters.astype(np.float32), covariance
