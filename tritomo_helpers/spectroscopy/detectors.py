@@ -11,8 +11,10 @@ the detector stands at :math:`\arcsin(\sin ε \cos t + \cos ε \cos φ \sin t)`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import constants
 from .._typing import Floats
@@ -126,7 +128,7 @@ class Detectors:
         return np.asarray(1 - (np.arccos(height) - height * np.sqrt(1 - height**2)) / np.pi)
 
 
-def columns_towards(density: Floats, direction: Sequence[float] | Floats, *, step: float) -> Floats:
+def columns_towards(density: NDArray[Any], direction: Sequence[float] | Floats, *, step: float) -> NDArray[Any]:
     """Integrate a density from every point of a grid to the grid's boundary along a direction.
 
     Planes across the largest component of the direction are visited from the far side: the column of a point is the
@@ -173,7 +175,7 @@ def columns_towards(density: Floats, direction: Sequence[float] | Floats, *, ste
     return np.moveaxis(columns, 0, main - 3)
 
 
-def _sampled_beside(plane: Floats, offset: list[float]) -> Floats:
+def _sampled_beside(plane: NDArray[Any], offset: list[float]) -> NDArray[Any]:
     """Sample a plane (..., a, b) at (a, b) + offset by linear interpolation, nothing outside; offsets of at most 1."""
     for axis, by in zip((-2, -1), offset, strict=True):
         neighbor = np.zeros_like(plane)

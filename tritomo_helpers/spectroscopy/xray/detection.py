@@ -51,7 +51,7 @@ def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> 
     return np.asarray(np.sqrt(noise2 + _FANO_EV * 1e3 * np.asarray(energy_kev, dtype=np.float64)))
 
 
-def line_shape(energy_ev: ArrayLike, line_kev: float, *, resolution_ev: float = 130.0) -> Floats:
+def line_shape(energy_ev: ArrayLike, line_kev: ArrayLike, *, resolution_ev: float = 130.0) -> Floats:
     """Share of a line's counts that each channel receives.
 
     The Gaussian of the detector is integrated over each channel, so that counts are conserved however coarse the axis.
@@ -61,14 +61,14 @@ def line_shape(energy_ev: ArrayLike, line_kev: float, *, resolution_ev: float = 
     ----------
     energy_ev : array_like, shape (energy,)
         Channel centers, evenly spaced, eV.
-    line_kev : float
-        Line energy, keV.
+    line_kev : array_like, shape (...)
+        Line energies, keV.
     resolution_ev : float, default 130
         FWHM at Mn Kα, eV.
 
     Returns
     -------
-    ndarray, shape (energy,)
+    ndarray, shape (..., energy)
         Sums to 1 when the line is well inside the axis.
 
     Examples
@@ -81,5 +81,6 @@ def line_shape(energy_ev: ArrayLike, line_kev: float, *, resolution_ev: float = 
     energies = np.asarray(energy_ev, dtype=np.float64)
     step = (energies[-1] - energies[0]) / (energies.size - 1)
     edges = np.append(energies - step / 2, energies[-1] + step / 2)
-    sigma = float(detector_fwhm_ev(line_kev, resolution_ev=resolution_ev)) / np.sqrt(8 * np.log(2))
-    return np.asarray(np.diff(erf((edges - line_kev * 1e3) / (np.sqrt(2) * sigma))) / 2)
+    lines = np.asarray(line_kev, dtype=np.float64)[..., None]
+    sigma = detector_fwhm_ev(lines, resolution_ev=resolution_ev) / np.sqrt(8 * np.log(2))
+    return np.asarray(np.diff(erf((edges - lines * 1e3) / (np.sqrt(2) * sigma))) / 2)
