@@ -169,3 +169,105 @@ def test_axes_that_are_not_at_right_angles_are_refused():
 
     with pytest.raises(ValueError, match="right angles"):
         crystals.projected_atoms(replace(crystals.crystal("layered"), right=(0, 1, 1)))
+
+
+def factor_of_another_package(element, s_per_nm):
+    """f0 of Waasmaier and Kirfel, f' and f'' of Chantler, as xraydb has them; ours are xraylib's."""
+    import xraydb
+
+    energy_ev = 12398.42 / 1.540593
+    anomalous = xraydb.f1_chantler(element, energy_ev) + 1j * xraydb.f2_chantler(element, energy_ev)
+    return xraydb.f0(element, s_per_nm / 10)[0] + anomalous
+
+
+def mean_metal(s_per_nm):
+    return sum(factor_of_another_package(metal, s_per_nm) for metal in ("Mn", "Co", "Ni")) / 3
+
+
+def lorentz_polarization(two_theta_deg):
+    theta = np.deg2rad(two_theta_deg) / 2
+    return (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+
+
+@pytest.mark.parametrize("element", ["O", "Mn", "Co", "Ni"])
+def test_scattering_factors_agree_with_another_package(element):
+    for s in (0.0, 1.5, 3.0, 4.0):
+        found = crystals.scattering_factor(element, s, wavelength_nm=0.1540593)
+        assert abs(found - factor_of_another_package(element, s)) < 0.4, s
+
+
+class TestPowder:
+    def test_rock_salt_by_hand(self):
+        # Bragg: a = 0.42957 nm; odd indices give metal minus oxygen, even ones their sum, mixed ones nothing.
+        a = (0.4446 + 0.4263 + 0.4178) / 3
+        lines = crystals.powder_lines(crystals.crystal("rock salt"))
+        assert lines.indices == ((1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (2, 2, 2))
+        expected = []
+        for n, multiplicity, sign in ((3, 8, -1), (4, 6, 1), (8, 12, 1), (11, 24, -1), (12, 8, 1)):
+            s = np.sqrt(n) / (2 * a)
+            two_theta = 2 * np.rad2deg(np.arcsin(0.1540593 * s))
+            factor = 4 * (mean_metal(s) + sign * factor_of_another_package("O", s))
+            thermal = np.exp(-2 * 0.005 * s**2)
+            strength = multiplicity * abs(factor) ** 2 * lorentz_polarization(two_theta) * thermal / (a**3 * 4)
+            expected.append((two_theta, strength))
+        positions, strengths = np.transpose(expected)
+        np.testing.assert_allclose(lines.two_theta_deg, positions, atol=1e-3)
+        np.testing.assert_allclose(lines.intensity, strengths, rtol=0.05)
+
+    def test_layered_by_hand(self):
+        lines = crystals.powder_lines(crystals.crystal("layered"))
+        by_index = dict(zip(lines.indices, zip(lines.two_theta_deg, lines.intensity, strict=True), strict=True))
+        a, c, z = 0.2862, 1.4227, 0.2586
+        strengths = {}
+        for (h, k, l_), multiplicity in {(0, 0, 3): 2, (1, 0, 1): 6, (1, 0, 4): 6, (1, 1, 0): 6}.items():
+            s = np.sqrt(4 / 3 * (h * h + h * k + k * k) / a**2 + l_**2 / c**2) / 2
+            two_theta = 2 * np.rad2deg(np.arcsin(0.1540593 * s))
+            assert by_index[h, k, l_][0] == pytest.approx(two_theta, abs=1e-3)
+            oxygen, lithium = (factor_of_another_package(el, s) for el in ("O", "Li"))
+            factor = 3 * (mean_metal(s) + lithium * (-1) ** l_ + 2 * oxygen * np.cos(2 * np.pi * l_ * z))
+            strengths[h, k, l_] = (
+                multiplicity * abs(factor) ** 2 * lorentz_polarization(two_theta) * np.exp(-0.01 * s**2)
+            )
+        for index, strength in strengths.items():
+            ratio = by_index[index][1] / by_index[0, 0, 3][1]
+            assert ratio == pytest.approx(strength / strengths[0, 0, 3], rel=0.05), index
+        # A well-ordered NCM111 is known by (003) being stronger than (104), 1.2 to 1.5 in the literature.
+        assert 1.2 < by_index[0, 0, 3][1] / by_index[1, 0, 4][1] < 1.5
+        # Rhombohedral centering: -h + k + l is a multiple of three.
+        assert all((-h + k + l_) % 3 == 0 for h, k, l_ in lines.indices)
+
+    def test_a_thin_skin_keeps_its_area_and_loses_its_height(self):
+        angles = np.arange(5, 100, 0.01)
+        narrow, wide = (
+            crystals.powder_pattern({"rock salt": 1.0}, angles, domain_nm={"rock salt": size}, instrument_fwhm_deg=0.01)
+            for size in (50.0, 4.63)
+        )
+        assert wide.sum() == pytest.approx(narrow.sum(), rel=0.03)  # Lorentzians reach beyond the ends
+        # Scherrer at 42 degrees: 0.9 x 0.15406 / (4.63 cos 21) = 0.0321 rad = 1.84 degrees.
+        near = (angles > 38) & (angles < 46)
+        above = angles[near][wide[near] > wide[near].max() / 2]
+        assert above.max() - above.min() == pytest.approx(1.84 + 0.01, abs=0.08)
+
+    def test_what_a_rock_salt_skin_adds(self):
+        angles = np.arange(10, 80, 0.02)
+        pristine = crystals.powder_pattern({"layered": 1.0}, angles)
+        skin = crystals.powder_pattern({"layered": 0.84, "rock salt": 0.16}, angles, domain_nm={"rock salt": 4.63})
+        gap = np.abs(angles - 42.0) < 0.5
+        # By hand: 0.16 of the metals with 1.94e6 in (200), spread over 1.9 degrees, against 2.16e6 in (003).
+        expected = 0.16 * 1.94e6 / (np.pi / 2 * 1.92)
+        assert (skin - 0.84 * pristine)[gap].mean() == pytest.approx(expected, rel=0.2)
+        assert 0.008 < (skin - pristine)[gap].mean() / pristine.max() < 0.015
+
+    def test_mixtures_are_linear(self):
+        angles = np.array([18.7, 36.2, 42.0])
+        parts = [crystals.powder_pattern({name: 1.0}, angles) for name in NAMES]
+        mixed = crystals.powder_pattern(dict(zip(NAMES, (0.5, 0.3, 0.2), strict=True)), angles)
+        np.testing.assert_allclose(mixed, 0.5 * parts[0] + 0.3 * parts[1] + 0.2 * parts[2])
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match="divide by their sum"):
+            crystals.powder_pattern({"layered": 0.5}, [20.0])
+        with pytest.raises(ValueError, match="give nm"):
+            crystals.powder_pattern({"layered": 1.0}, [20.0], domain_nm={"layered": 0})
+        with pytest.raises(ValueError, match="2θ in degrees"):
+            crystals.powder_lines(crystals.crystal("layered"), range_deg=(80, 10))
