@@ -193,13 +193,13 @@ def test_recovers_what_varies_and_keeps_a_constant_map_otherwise():
     kept = 0
     for seed in range(4):
         null, _ = sphere_data(noise=0.5, seed=seed)
-        choice = choose_prior(null, start=Prior(length_nm=20.0), grid=GRID, rng=np.random.default_rng(seed))
+        choice = choose_prior(null, start=Prior(sd=0.02, length_nm=10.0), grid=GRID, rng=np.random.default_rng(seed))
         kept += choice.prior.is_constant
         assert all(gain < 4 for _, gain in choice.tried) == choice.prior.is_constant
     assert kept >= 3
     data, truth = sphere_data(noise=0.5, state_sd=0.06)
     rng = np.random.default_rng(7)
-    volumes, choice = reconstruct_fractions(data, start=Prior(length_nm=20.0), grid=GRID, rng=rng)
+    volumes, choice = reconstruct_fractions(data, start=Prior(sd=0.02, length_nm=10.0), grid=GRID, rng=rng)
     assert choice.gain > 20
     estimate, expected = volumes.fractions[0, data.mask], truth[0][data.mask]
     assert np.corrcoef(estimate, expected)[0, 1] > 0.85

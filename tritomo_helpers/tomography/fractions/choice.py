@@ -86,14 +86,17 @@ class _Judge:
             tuple(self.operator.from_images(images) - self.operator.constant for images in split) for split in splits
         ]
         self.scores: dict[Prior, float] = {}
+        self.duals: list[Floats32 | None] = [None] * len(splits)
 
     def score(self, prior: Prior) -> float:
         """Log likelihood of the data set aside, mean of the splits, up to a constant."""
         if prior not in self.scores:
-            solver = Solver(self.operator, self.fit_noise, prior, tolerance=1e-2)
+            solver = Solver(self.operator, self.fit_noise, prior, tolerance=5e-3)
             logs = []
-            for to_fit, to_judge in self.splits:
-                residual = self.judge_noise.whiten(to_judge - self.operator.forward(solver(to_fit)))
+            for i, (to_fit, to_judge) in enumerate(self.splits):
+                dual = self.duals[i] = solver.dual(to_fit, start=self.duals[i])
+                predicted = self.operator.forward(solver.modes(dual))
+                residual = self.judge_noise.whiten(to_judge - predicted)
                 logs.append(-0.5 * float(np.square(residual).sum(dtype=np.float64)))
             self.scores[prior] = float(np.mean(logs))
         return self.scores[prior]
@@ -117,7 +120,8 @@ def choose_prior(
     start : Prior
         Where the search begins.
     grid : mapping of str to sequence
-        Values to try for fields of the prior, such as ``{"sd": (0, 0.01, 0.02)}``. Include 0.
+        Values of fields of the prior in order of size, such as ``{"sd": (0, 0.01, 0.02)}``. From `start` each is
+        walked up and down for as long as the likelihood rises, until no field moves any more.
     rng : numpy.random.Generator
         Splits the data.
     n_splits : int, default 2
@@ -162,9 +166,7 @@ def choose_prior(
     while improved:
         before = judge.score(best)
         for name, values in grid.items():
-            if best.is_constant and name not in ("sd", "depth_sd"):
-                continue  # without variation its lengths mean nothing
-            best = max((best, *(replace(best, **{name: value}) for value in values)), key=judge.score)
+            best = _walk(best, name, list(values), judge)
         improved = judge.score(best) > before
     gain = judge.score(best) - constant
     tried = [(prior, score - constant) for prior, score in judge.scores.items()]
@@ -172,6 +174,22 @@ def choose_prior(
         why = f"constant map: nothing gains {min_gain:g} log units on counts set aside"
         return PriorChoice(start.constant(), 0.0, tried, why)
     return PriorChoice(best, gain, tried, f"gains {gain:.1f} log units over the constant map on counts set aside")
+
+
+def _walk(best: Prior, name: str, values: list[Any], judge: _Judge) -> Prior:
+    """Step along the values of one setting, up or down, for as long as the score rises."""
+    if best.is_constant and name not in ("sd", "depth_sd"):
+        return best  # without variation its lengths mean nothing
+    if getattr(best, name) not in values:
+        best = max((replace(best, **{name: value}) for value in values), key=judge.score)
+    for step in (1, -1):
+        i = values.index(getattr(best, name)) + step
+        while 0 <= i < len(values):
+            neighbor = replace(best, **{name: values[i]})
+            if judge.score(neighbor) <= judge.score(best):
+                break
+            best, i = neighbor, i + step
+    return best
 
 
 def reconstruct_fractions(

@@ -118,10 +118,15 @@ class Solver:
 
     def __call__(self, departure: Floats32) -> Floats32:
         """Coordinates (z, x, mode, y) of the departure of images (tilt, x, channel, y) from the constant map."""
+        return self.modes(self.dual(departure))
+
+    def dual(self, departure: Floats32, *, start: Floats32 | None = None) -> Floats32:
+        """Solve among the whitened data, from zero or from the solution for similar settings."""
         target = self.noise.whiten(departure)
-        solution, residual = np.zeros_like(target), target.copy()
+        solution = np.zeros_like(target) if start is None else start.copy()
+        residual = target - solution - self._whitened_signal(solution) if start is not None else target.copy()
         direction, power = residual.copy(), _dot(residual, residual)
-        stop = self.tolerance**2 * power
+        stop = self.tolerance**2 * _dot(target, target)
         self.n_steps = 0
         while power > stop and self.n_steps < _MAX_STEPS:
             image = direction + self._whitened_signal(direction)
@@ -131,13 +136,14 @@ class Solver:
             previous, power = power, _dot(residual, residual)
             direction = residual + np.float32(power / previous) * direction
             self.n_steps += 1
-        return self._modes(solution)
+        return solution
 
-    def _modes(self, whitened: Floats32) -> Floats32:
+    def modes(self, whitened: Floats32) -> Floats32:
+        """Coordinates (z, x, mode, y) that a solution among the data stands for."""
         return self.covariance.apply(self.operator.adjoint(self.noise.whiten_adjoint(whitened)))
 
     def _whitened_signal(self, whitened: Floats32) -> Floats32:
-        return self.noise.whiten(self.operator.forward(self._modes(whitened)))
+        return self.noise.whiten(self.operator.forward(self.modes(whitened)))
 
 
 def _dot(a: Floats32, b: Floats32) -> float:
