@@ -1,0 +1,256 @@
+r"""Find clusters: a matched filter, which asks of every voxel how much better a cluster there explains the counts.
+
+.. math:: z(\mathbf r) = \frac{s_{\mathbf r}^\top N^{-1} (d - m)}{\sigma(\mathbf r)}
+
+with the images s of a cluster at r, the images m of the constant map, and the standard deviation σ of the numerator
+under simulated noise. A map that is shrunken to its least error is no detector, and z is no map: it does not say how
+large a contrast is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import fft, ndimage
+
+from .._typing import Bools, Floats, Floats32
+from .._validation import check_positive, check_shape, fail
+from ..tomography.fractions import FractionData, Prior
+from ..tomography.fractions.data import Operator
+from ..tomography.fractions.posterior import Noise, Solver
+from ..tomography.fractions.prior import sum_zero_covariance
+
+#: Radii that are tried, nm: below 4 nm a cluster is smaller than a voxel of the published maps.
+RADII_NM = (4.0, 5.0, 6.5, 8.0, 10.0, 13.0)
+#: What varies without clusters: the mean, and composition with depth.
+_BACKGROUND = Prior(mean_sd=0.01, depth_sd=0.03)
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Scores of every voxel, and what noise alone would give.
+
+    Parameters
+    ----------
+    z : ndarray of float32, shape (state, z, y, x)
+        Standard deviations above noise; NaN outside the mask.
+    null : ndarray of float32, shape (draw, state, voxel of the mask)
+        The same from simulated noise.
+    radius_nm : float
+        Radius of the cluster looked for.
+    excess : mapping of float to float
+        By radius: mean square of z above its noise, in standard deviations of that.
+    """
+
+    z: Floats32
+    null: Floats32
+    radius_nm: float
+    excess: Mapping[float, float]
+
+    def threshold(self, false_positive_rate: float) -> float:
+        """Score that a share of the particle's voxels exceeds by noise alone.
+
+        Parameters
+        ----------
+        false_positive_rate : float
+            Such as 0.01.
+
+        Returns
+        -------
+        float
+        """
+        if not 0 < false_positive_rate < 1:
+            raise fail(
+                "false_positive_rate", expected="between 0 and 1", got=false_positive_rate, remedy="try 0.01 for 1 %"
+            )
+        return float(np.quantile(self.null, 1 - false_positive_rate))
+
+
+def matched_filter(
+    data: FractionData,
+    *,
+    rng: np.random.Generator,
+    radii_nm: Sequence[float] = RADII_NM,
+    state_sds: Sequence[float] | None = None,
+    n_draws: int = 16,
+) -> Detection:
+    """Score every voxel for a cluster rich in each of the states.
+
+    Parameters
+    ----------
+    data : FractionData
+    rng : numpy.random.Generator
+        Simulates noise.
+    radii_nm : sequence of float
+        Of clusters; the one whose scores stand out most from noise is taken, without knowing the truth.
+    state_sds : sequence of float, optional
+        Relative standard deviations of the states: where one is rich the others are poor in proportion to their
+        variances. By default equal.
+    n_draws : int, default 16
+        Noise simulations.
+
+    Returns
+    -------
+    Detection
+    """
+    radii = [check_positive(radius, "radii_nm") for radius in radii_nm]
+    operator = Operator(data)
+    noise = Noise(operator)
+    solver = Solver(operator, noise, _BACKGROUND)
+    sds = np.ones(len(data.mean_fractions)) if state_sds is None else np.asarray(state_sds, dtype=np.float64)
+    check_shape(sds, "state_sds", data.mean_fractions.shape, remedy="give one per state")
+    covariance = sum_zero_covariance(sds)
+    # Column e: what happens to all states where state e rises by 1; a state that cannot vary has none.
+    spread = np.diag(covariance)
+    directions = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0)
+    departure = operator.from_images(data.images) - operator.constant
+    scores = _scores(departure, solver, directions, radii)
+    null = np.stack([_scores(noise.sample(rng), solver, directions, radii) for _ in range(n_draws)])
+    # The noise of the scores varies slowly through the particle, a few draws do not.
+    power = np.square(null).mean(axis=0)
+    width = 10.0 / data.voxel_size_nm
+    sigma = np.sqrt(np.maximum([[_within(v, data.mask, width) for v in radius] for radius in power], 1e-30))
+    z = scores / sigma
+    null = np.asarray(null / sigma, dtype=np.float32)
+    excess = {}
+    for i, radius in enumerate(radii):
+        by_noise = np.square(null[:, i]).mean(axis=(1, 2))
+        excess[radius] = float((np.square(z[i]).mean() - by_noise.mean()) / by_noise.std())
+    best = int(np.argmax(list(excess.values())))
+    volume = np.full((len(sds), *data.mask.shape), np.nan, dtype=np.float32)
+    volume[:, data.mask] = z[best]
+    return Detection(volume, null[:, best], radii[best], excess)
+
+
+def _scores(departure: Floats32, solver: Solver, directions: Floats, radii: Sequence[float]) -> Floats32:
+    """Numerators of the filter at the voxels of the mask, shape (radius, state, voxel)."""
+    operator, noise = solver.operator, solver.noise
+    data = operator.data
+    left = departure - operator.forward(solver(departure))  # neither the mean nor a profile in depth is a cluster
+    smeared = operator.backproject(noise.whiten_adjoint(noise.whiten(left)))
+    volumes = operator.to_volumes(np.matmul(directions.T.astype(np.float32), smeared))
+    shape = [fft.next_fast_len(n + 8, real=True) for n in data.mask.shape]
+    spectra = fft.rfftn(volumes, s=shape, axes=(1, 2, 3))
+    result = []
+    for radius in radii:
+        ball = ball_coverage(radius / data.voxel_size_nm, shape)
+        scored = fft.irfftn(spectra * fft.rfftn(ball), s=shape, axes=(1, 2, 3))
+        inside = tuple(slice(n) for n in data.mask.shape)
+        result.append(scored[(slice(None), *inside)][:, data.mask])
+    return np.asarray(result, dtype=np.float32)
+
+
+def ball_coverage(radius_px: float, shape: Sequence[int]) -> Floats32:
+    """Share of every voxel inside a ball about voxel 0, periodic.
+
+    Examples
+    --------
+    >>> float(ball_coverage(4.0, (16, 16, 16)).sum().round(-1))  # 4 pi / 3 x 64 = 268
+    270.0
+    """
+    axes = [fft.fftfreq(n, 1 / n) for n in shape]
+    finer = (np.arange(4) - 1.5) / 4
+    covered = np.zeros(tuple(shape), dtype=np.float32)
+    for dz in finer:
+        for dy in finer:
+            for dx in finer:
+                z, y, x = ((axis + d) ** 2 for axis, d in zip(axes, (dz, dy, dx), strict=True))
+                covered += z[:, None, None] + y[:, None] + x < radius_px**2
+    return covered / np.float32(64)
+
+
+def _within(values: Floats, mask: Bools, sigma: float) -> Floats:
+    """Gaussian average of values at the voxels of a mask, over the mask."""
+    volume = np.zeros(mask.shape)
+    volume[mask] = values
+    inside = ndimage.gaussian_filter(mask.astype(np.float64), sigma)[mask]
+    return np.asarray(ndimage.gaussian_filter(volume, sigma)[mask] / inside)
+
+
+def find_clusters(z: ArrayLike, *, threshold: float, radius_nm: float, voxel_size_nm: float) -> tuple[Floats, Floats]:
+    """Peaks of a score: voxels above the threshold that no higher one is near to.
+
+    Parameters
+    ----------
+    z : array_like, shape (z, y, x)
+        Scores; NaN outside the specimen.
+    threshold : float
+    radius_nm : float
+        No two peaks are closer than the diameter of a cluster.
+    voxel_size_nm : float
+
+    Returns
+    -------
+    positions_nm : ndarray, shape (n, 3)
+        (x, y, z), index N // 2 at 0; highest score first.
+    scores : ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> score = np.zeros((9, 9, 9))
+    >>> score[4, 4, 6], score[4, 4, 7] = 5.0, 4.0  # neighbors: one cluster
+    >>> find_clusters(score, threshold=3.0, radius_nm=6.5, voxel_size_nm=4.63)[0].round(2)
+    array([[9.26, 0.  , 0.  ]])
+    """
+    values = np.nan_to_num(np.asarray(z, dtype=np.float64), nan=-np.inf)
+    order = np.argsort(values, axis=None)[::-1]
+    order = order[values.ravel()[order] > threshold]
+    index = np.stack(np.unravel_index(order, values.shape), axis=1)
+    places = ((index - np.array(values.shape) // 2) * voxel_size_nm)[:, ::-1]
+    kept: list[int] = []
+    for i, place in enumerate(places):
+        apart = np.linalg.norm(places[kept] - place, axis=1) if kept else np.array([np.inf])
+        if apart.min() > 2 * radius_nm:
+            kept.append(i)
+    return places[kept].astype(np.float64), values.ravel()[order[kept]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a list of clusters compares with the true one.
+
+    Parameters
+    ----------
+    recall : float
+        Share of the true clusters that were found; NaN without any.
+    precision : float
+        Share of the clusters found that are true; NaN without any.
+    n_false : int
+        Clusters found where there is none.
+    """
+
+    recall: float
+    precision: float
+    n_false: int
+
+
+def score_clusters(positions_nm: ArrayLike, true_nm: ArrayLike, *, within_nm: float) -> Score:
+    """Match clusters to true ones, each at most once, nearest first.
+
+    Parameters
+    ----------
+    positions_nm, true_nm : array_like, shape (n, 3)
+    within_nm : float
+        Largest distance of a match.
+
+    Returns
+    -------
+    Score
+
+    Examples
+    --------
+    >>> score_clusters([[0, 0, 0], [50, 0, 0]], [[3, 0, 0], [0, 40, 0]], within_nm=6.5)
+    Score(recall=0.5, precision=0.5, n_false=1)
+    """
+    placed = np.asarray(positions_nm, dtype=np.float64).reshape(-1, 3)
+    true = np.asarray(true_nm, dtype=np.float64).reshape(-1, 3)
+    apart = np.linalg.norm(placed[:, None] - true[None], axis=2)
+    matched = 0
+    while apart.size and apart.min() <= within_nm:
+        i, j = np.unravel_index(np.argmin(apart), apart.shape)
+        apart[i, :] = apart[:, j] = np.inf
+        matched += 1
+    recall = matched / len(true) if len(true) else float("nan")
+    precision = matched / len(placed) if len(placed) else float("nan")
+    return Score(recall, precision, len(placed) - matched)

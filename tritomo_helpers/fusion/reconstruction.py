@@ -1,0 +1,213 @@
+"""One call for fused tomography: composition in 3D from ADF and line maps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import alignment as alignments
+from .._typing import Bools
+from .._validation import check_option, check_shape
+from ..containers import TiltSeries, Tomogram
+from ..spectroscopy.detectors import Detectors
+from ..tomography.fractions import FractionData, choose_prior, solve
+from .density import density_from_adf, particle_mask, series_signal
+from .detection import RADII_NM, Detection, matched_filter
+from .fractions import START, check_k_factors, fraction_data, search_grid
+from .inputs import ElementMaps, element_maps
+from .published import published_fusion
+
+METHODS = ("fractions", "published")
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """Composition of a particle in 3D.
+
+    Parameters
+    ----------
+    fractions : mapping of str to Tomogram
+        Atomic fractions, which sum to 1 (x 100 = at%); NaN outside the particle.
+    standard_errors : mapping of str to Tomogram
+        Of every voxel; NaN for the published method, which has none.
+    density : Tomogram
+        Atoms per nm³.
+    detection : mapping of str to Tomogram
+        Score z of a cluster rich in the element; empty for the published method.
+    choices : dict
+        Every setting, given or chosen, and why.
+    data : FractionData or None
+        What the engine was given.
+    detector : Detection or None
+        Noise of the scores, and thresholds.
+    """
+
+    fractions: Mapping[str, Tomogram]
+    standard_errors: Mapping[str, Tomogram]
+    density: Tomogram
+    detection: Mapping[str, Tomogram]
+    choices: dict[str, Any]
+    data: FractionData | None = None
+    detector: Detection | None = None
+
+    @property
+    def mask(self) -> Bools:
+        """Voxels of the particle, bool (z, y, x)."""
+        return np.asarray(np.isfinite(next(iter(self.fractions.values())).values))
+
+
+def reconstruct(
+    adf: TiltSeries,
+    maps: Any,
+    *,
+    k_factors: Mapping[str, float],
+    method: str = "fractions",
+    density: Tomogram | None = None,
+    detectors: Detectors | None = None,
+    alignment: alignments.Alignment | None = None,
+    beam_counts: float | None = None,
+    absorption: bool = True,
+    mask: Any = None,
+    rng: np.random.Generator | None = None,
+    n_draws: int = 12,
+    radii_nm: Sequence[float] = RADII_NM,
+    **options: Any,
+) -> Fused:
+    """Reconstruct composition from line maps, with the density from ADF.
+
+    Parameters
+    ----------
+    adf : TiltSeries
+        Counts; aligned, unless `alignment` is given.
+    maps : LineMaps, or mapping of str to TiltSeries
+        From `eds.fit_lines`, signed and unsmoothed; aligned like `adf`.
+    k_factors : mapping of str to float
+        Atomic, of intensities without absorption, C_i = k_i I_i / sum.
+    method : {"fractions", "published"}
+        - ``"fractions"``: density times fractions, all elements together, settings from counts set aside, the constant
+          map where nothing more is supported.
+        - ``"published"``: `published_fusion`; its options may be given.
+    density : Tomogram, optional
+        Atoms per nm³ of the elements mapped, such as from t/λ. By default from ADF, see `density_from_adf`.
+    detectors : Detectors, optional
+        X-ray detectors; a Super-X by default.
+    alignment : Alignment, optional
+        Applied to ADF, maps and their covariance.
+    beam_counts : float, optional
+        See `density_from_adf`.
+    absorption : bool, default True
+        Correct for absorption and shadow.
+    mask : array_like of bool, shape (z, y, x), optional
+        The particle; by default Otsu's threshold of the density.
+    rng : numpy.random.Generator, optional
+        Splits counts and draws errors. By default seeded with 0, so that a call repeats.
+    n_draws : int, default 12
+        Draws behind the standard errors.
+    radii_nm : sequence of float
+        Radii of clusters to look for.
+    **options
+        For ``"fractions"``: `density_error`, `extra_atoms` (see `fraction_data`), `min_gain` and `n_splits` of the
+        choice. For ``"published"``: those of `published_fusion`.
+
+    Returns
+    -------
+    Fused
+
+    Raises
+    ------
+    ValueError
+        If angles, shapes or pixel sizes differ, a tilt has no counts, the k-factors are for other elements, or the
+        mask does not cover the maps.
+
+    Examples
+    --------
+    >>> from tritomo_helpers.projection import Projector
+    >>> z, y, x = np.indices((16, 16, 16)) - 8
+    >>> ball = 89.0 * (x**2 + y**2 + z**2 < 30)
+    >>> angles = np.arange(-70.0, 71.0, 10.0)
+    >>> images = Projector(angles, (16, 16)).forward(ball)
+    >>> adf = TiltSeries(images, angles, 4.63, "ADF")
+    >>> maps = {"O": adf.replace(images=0.2 * images), "Mn": adf.replace(images=0.1 * images)}
+    >>> result = reconstruct(
+    ...     adf, maps, k_factors={"O": 1.0, "Mn": 1.0}, density=Tomogram(ball, 4.63), absorption=False, n_draws=2
+    ... )
+    >>> round(float(np.nanmean(result.fractions["O"].values)), 3)
+    0.667
+    """
+    check_option(method, "method", METHODS)
+    checked = element_maps(maps, adf, alignment=alignment)
+    check_k_factors(k_factors, checked.elements)
+    if density is None:
+        density = density_from_adf(adf, beam_counts=beam_counts, alignment=alignment)
+    n_y, n_x = checked.images.shape[2:]
+    values = np.asarray(density.values)
+    check_shape(values, "density", (values.shape[0], n_y, n_x), remedy="reconstruct it on the grid of the maps")
+    particle = particle_mask(values) if mask is None else np.asarray(mask, dtype=bool)
+    check_shape(particle, "mask", values.shape, remedy="it must cover the maps, on the grid of the density")
+    if method == "published":
+        return _published(adf, checked, k_factors, density, particle, alignment, options)
+    rng = np.random.default_rng(0) if rng is None else rng
+    of_choice = {name: options.pop(name) for name in ("min_gain", "n_splits") if name in options}
+    data = fraction_data(
+        checked, density, particle, k_factors=k_factors, detectors=detectors, absorption=absorption, **options
+    )
+    grid = search_grid(data.mean_fractions)
+    start = replace(START, state_sds=grid["state_sds"][len(grid["state_sds"]) // 2])
+    choice = choose_prior(data, start=start, grid=grid, rng=rng, **of_choice)
+    volumes = solve(data, choice.prior, n_draws=n_draws, rng=rng)
+    detector = matched_filter(data, rng=rng, radii_nm=radii_nm, state_sds=choice.prior.state_sds)
+    thresholds = {rate: detector.threshold(rate) for rate in (0.05, 0.01, 0.001)}
+    choices = {
+        "method": method,
+        "prior": choice.prior,
+        "why": choice.why,
+        "gain": choice.gain,
+        "chi2_per_pixel": volumes.chi2_per_pixel,
+        "mean_fractions": dict(zip(checked.elements, data.mean_fractions.tolist(), strict=True)),
+        "absorption": absorption,
+        "cluster_radius_nm": detector.radius_nm,
+        "thresholds": thresholds,
+    }
+    return Fused(
+        _tomograms(checked.elements, volumes.fractions, density, "atomic fraction"),
+        _tomograms(checked.elements, volumes.standard_errors, density, "standard error of atomic fraction"),
+        density,
+        _tomograms(checked.elements, detector.z, density, "score of a cluster"),
+        choices,
+        data,
+        detector,
+    )
+
+
+def _tomograms(elements: tuple[str, ...], volumes: Any, density: Tomogram, quantity: str) -> dict[str, Tomogram]:
+    return {
+        element: Tomogram(volume, density.voxel_size_nm, f"{element} ({quantity})")
+        for element, volume in zip(elements, volumes, strict=True)
+    }
+
+
+def _published(
+    adf: TiltSeries,
+    maps: ElementMaps,
+    k_factors: Mapping[str, float],
+    density: Tomogram,
+    mask: Any,
+    alignment: alignments.Alignment | None,
+    options: dict[str, Any],
+) -> Fused:
+    series = {
+        element: TiltSeries(images, maps.tilt_angles_deg, maps.pixel_size_nm, element)
+        for element, images in zip(maps.elements, maps.images, strict=True)
+    }
+    volumes = published_fusion(series_signal(adf, alignment), series, support=mask, **options)
+    atoms = np.stack([k_factors[element] * volumes[element] for element in maps.elements])
+    total = atoms.sum(axis=0)
+    fractions = np.divide(atoms, total, out=np.full_like(atoms, np.nan), where=mask & (total > 0))
+    return Fused(
+        _tomograms(maps.elements, fractions, density, "atomic fraction"),
+        _tomograms(maps.elements, np.full_like(fractions, np.nan), density, "standard error of atomic fraction"),
+        density,
+        {},
+        {"method": "published", **options},
+    )
