@@ -14,7 +14,6 @@ NUMBERED = [c["file"] for part in TOC["parts"] if part.get("numbered") for c in 
 CHAPTERS = [path for path in NOTEBOOKS if path.stem in NUMBERED]
 # Written before the devices of a page were complete, and not yet brought through them. A new chapter is never in here.
 OLD = (
-    "the-digital-twin",
     "masks-and-alignment",
     "tomography-and-the-missing-wedge",
     "discrepancies",
