@@ -12,13 +12,6 @@ DOCUMENTS = [path for name in stage.toc_files(TOC) if (path := stage.document(na
 NOTEBOOKS = [path for path in DOCUMENTS if path.suffix == ".ipynb"]
 NUMBERED = [c["file"] for part in TOC["parts"] if part.get("numbered") for c in part["chapters"]]
 CHAPTERS = [path for path in NOTEBOOKS if path.stem in NUMBERED]
-# Written before the devices of a page were complete, and not yet brought through them. A new chapter is never in here.
-OLD = (
-    "masks-and-alignment",
-    "tomography-and-the-missing-wedge",
-    "discrepancies",
-)
-RENEWED = [path for path in CHAPTERS if path.stem not in OLD]
 
 code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
 
@@ -47,23 +40,23 @@ def test_cells_are_short(path):
     assert checks.length_problems(nbformat.read(path, as_version=4), path.stem) == []
 
 
-@pytest.mark.parametrize("path", RENEWED, ids=by_stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_stem)
 def test_chapter_has_all_its_parts(path):
     assert checks.structure_problems(nbformat.read(path, as_version=4), path.stem) == []
 
 
-@pytest.mark.parametrize("path", RENEWED, ids=by_stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=by_stem)
 def test_chapter_ends_with_what_the_reader_now_knows(path):
     follows = [*NUMBERED, ""][NUMBERED.index(path.stem) + 1]
     assert checks.takeaway_problems(nbformat.read(path, as_version=4), path.stem, follows) == []
 
 
-@pytest.mark.parametrize("path", RENEWED, ids=by_stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_stem)
 def test_code_does_not_stand_between_reader_and_point(path):
     assert fold.problems(nbformat.read(path, as_version=4), path.stem) == []
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.stem not in OLD], ids=by_stem)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=by_stem)
 def test_many_numbers_stand_in_a_table(path):
     assert checks.crowd_problems([path]) == []
 

@@ -52,7 +52,9 @@ def kind_of(cell: Any) -> str:
     if {"figure", "image"} & cell.metadata.get("mystnb", {}).keys() or not statements:
         return "shows"
     last = statements[-1]
-    silent = re.compile(r"plotting\.use_style\(|teaching\.data\(|\w+(?:\.\w+)*\.(?:append|update|extend|set_\w+)\(")
+    silent = re.compile(
+        r"warnings\.\w+\(|plotting\.use_style\(|teaching\.data\(|\w+(?:\.\w+)*\.(?:append|update|extend|set_\w+)\("
+    )
     prints = any("print(" in ast.unparse(statement) for statement in statements)
     return "shows" if prints or (isinstance(last, ast.Expr) and not silent.match(ast.unparse(last))) else "prepares"
 
