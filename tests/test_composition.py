@@ -1,0 +1,241 @@
+"""Composition: ratios by hand, absorption taken out of a simulated particle, the published chain on known volumes."""
+
+import numpy as np
+import pytest
+
+from tritomo_helpers import composition, eds, phantoms
+from tritomo_helpers.containers import TiltSeries, Tomogram
+from tritomo_helpers.simulation import Acquisition, Eds, acquire
+
+ELEMENTS = ("O", "Mn", "Co", "Ni")
+NCM111 = {"O": 6, "Mn": 1, "Co": 1, "Ni": 1}
+
+
+def rng(seed=5):
+    return np.random.default_rng(seed)
+
+
+class TestRatios:
+    def test_k_factors_by_hand(self):
+        k = composition.k_factors({"O": [300.0, 300.0], "Mn": [40.0, 60.0]}, atomic_ratio={"O": 6, "Mn": 1})
+        assert k == pytest.approx({"O": 1.0, "Mn": (1 / 100) / (6 / 600)})
+        both = composition.k_factors(
+            [{"O": [600.0], "Mn": [100.0]}, {"O": [600.0], "Mn": [25.0]}], atomic_ratio={"O": 6, "Mn": 1}
+        )
+        assert both["Mn"] == pytest.approx(np.sqrt(1 * 4))  # geometric mean
+
+    def test_what_fixed_the_k_factors_comes_back(self):
+        counts = {el: rng(i).gamma(3, n, (5, 5)) for i, (el, n) in enumerate(NCM111.items())}
+        k = composition.k_factors(counts, atomic_ratio=NCM111)
+        sums = composition.cliff_lorimer({el: c.sum() for el, c in counts.items()}, k_factors=k)
+        assert {el: float(f) * 9 for el, f in sums.items()} == pytest.approx(NCM111)
+
+    def test_fractions_add_up_and_nothing_measured_is_nan(self):
+        counts = {"O": np.array([6.0, 0.0, -2.0, 5.0]), "Mn": np.array([2.0, 0.0, 1.0, -1.0])}
+        found = composition.cliff_lorimer(counts, k_factors={"O": 1.0, "Mn": 3.0})
+        np.testing.assert_array_equal(np.isnan(found["O"]), [False, True, True, False])
+        np.testing.assert_allclose((found["O"] + found["Mn"])[[0, 3]], 1)
+        assert found["Mn"][0] == pytest.approx(0.5)
+        assert found["Mn"][3] < 0  # noise, not clipped
+
+    def test_nan_is_left_out_for_all_elements(self):
+        counts = {"O": np.array([6.0, np.nan]), "Mn": np.array([1.0, 50.0])}
+        assert composition.k_factors(counts, atomic_ratio={"O": 6, "Mn": 1})["Mn"] == pytest.approx(1)
+
+    def test_containers_and_order_of_keys(self):
+        o, mn = (Tomogram(np.full((2, 2, 2), v), 4.63) for v in (6.0, 2.0))
+        found = composition.cliff_lorimer({"Mn": mn, "O": o}, k_factors={"O": 1.0, "Mn": 3.0})
+        np.testing.assert_allclose(found["O"], 0.5)
+
+    def test_cross_sections_give_the_twin_its_composition(self):
+        """Emission of the twin without absorption, through the fit and k-factors from cross-sections alone."""
+        ball = phantoms.balls([[0, 0, 0]], [60], shape=16)
+        settings = Acquisition.tiny(
+            tilt_angles_deg=(0,), signals=("eds",), repeats=False, counting_noise=False, eds=Eds.ideal(n_channels=256)
+        )
+        maps = eds.fit_lines(acquire(ball, settings, rng=rng()).eds, elements=ELEMENTS)
+        k = composition.k_factors_from_cross_sections(ELEMENTS)
+        sums = {el: m.images.sum(dtype=float) for el, m in maps.intensities.items()}
+        found = composition.cliff_lorimer(sums, k_factors=k)
+        assert 100 * float(found["O"]) == pytest.approx(66.67, abs=0.15)
+        for metal in ("Mn", "Co", "Ni"):
+            assert 100 * float(found[metal]) == pytest.approx(11.11, abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def particles():
+    """Noise-free maps, density and truth of two particles, k-factors from the first."""
+    settings = Acquisition.tiny(
+        tilt_angles_deg=(-60, -30, 0, 30, 60),
+        signals=("eds",),
+        repeats=False,
+        counting_noise=False,
+        misalignment_px=0,
+        drift_nm=0,
+        tilt_error_deg=0,
+        axis_rotation_deg=0,
+        eds=Eds(n_channels=256),
+    )
+    specimens = {name: phantoms.particle(name, shape=16) for name in ("pristine-2", "cycled-200-1")}
+    return {
+        name: (eds.fit_lines(acquire(specimen, settings, rng=rng()).eds, elements=ELEMENTS), specimen)
+        for name, specimen in specimens.items()
+    }
+
+
+def means_of(particles, *, corrected=True, **options):
+    """Mean composition of the cycled particle in at%, and the truth."""
+    fractions = {el: n / 9 for el, n in NCM111.items()}
+    totals, k = {}, None
+    for name, (maps, specimen) in particles.items():
+        guess = {**fractions, "Li": 1 / 3 if name.startswith("pristine") else 0.1}
+        if corrected:
+            density = specimen.tomogram()
+            totals = composition.correct_absorption(
+                maps.intensities, density, composition=guess, k_factors=k, **options
+            ).totals
+        else:
+            totals = {el: m.images.sum(dtype=float) for el, m in maps.intensities.items()}
+        if k is None:
+            k = composition.k_factors(totals, atomic_ratio=NCM111)
+    found = composition.cliff_lorimer(totals, k_factors=k)
+    inside = specimen.mask
+    truth = {
+        el: 100 * np.average(specimen.atomic_fractions[el][inside], weights=specimen.density[inside]) for el in ELEMENTS
+    }
+    return {el: 100 * float(f) for el, f in found.items()}, truth
+
+
+class TestAbsorptionOfAParticle:
+    def test_means_without_noise(self, particles):
+        found, truth = means_of(particles)
+        assert abs(found["O"] - truth["O"]) < 0.2
+        assert max(abs(found[el] - truth[el]) for el in ELEMENTS[1:]) < 0.12
+
+    def test_a_tenth_off_in_shadow_and_absorption_costs_little(self, particles):
+        angles = next(iter(particles.values()))[0].intensities["O"].tilt_angles_deg
+        wrong = np.stack([Eds().detectors.shadow(a) for a in angles])
+        wrong[:, ::2] *= 0.9
+        found, truth = means_of(particles, shadow=wrong)
+        assert abs(found["O"] - truth["O"]) < 0.3
+
+    def test_composition_is_updated_by_what_is_found(self, particles):
+        maps, specimen = particles["cycled-200-1"]
+        k = composition.k_factors_from_cross_sections(ELEMENTS)
+        guess = {"O": 0.9, "Mn": 0.05, "Co": 0.03, "Ni": 0.02}
+        found = composition.correct_absorption(
+            maps.intensities, specimen.tomogram(), composition=guess, k_factors=k
+        ).composition
+        assert found["O"] == pytest.approx(0.61, abs=0.02)
+        assert sum(found.values()) == pytest.approx(1)
+
+
+class TestPaper:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def maps():
+        ball = phantoms.balls([[0, 0, 0]], [70], shape=24)
+        axis = (np.arange(24) - 12) * ball.voxel_size_nm
+        angles = np.arange(-60.0, 61.0, 15.0)
+        images = np.stack([ball.areal_densities(t, axis, axis)["O"] for t in angles])
+        return ball, {
+            el: TiltSeries(n * images / images.max(), angles, ball.voxel_size_nm, el) for el, n in NCM111.items()
+        }
+
+    OPTIONS = {"oversampling": 2, "n_iterations": 30}  # noqa: RUF012
+
+    def test_a_homogeneous_ball_stays_homogeneous(self, maps):
+        ball, series = maps
+        got = composition.reconstruct_paper(series, mask=ball.mask, atomic_ratio=NCM111, **self.OPTIONS)
+        for element, n in NCM111.items():
+            values = got.fractions[element].values
+            np.testing.assert_allclose(values[ball.mask], n / 9, atol=1e-3)
+            assert np.all(np.isnan(values[~ball.mask]))
+
+    def test_one_factor_per_tilt_undoes_a_shadow(self, maps):
+        ball, series = maps
+        shadow = np.linspace(0.6, 1.0, 9)
+        hidden = {el: s.replace(images=s.images * shadow[:, None, None]) for el, s in series.items()}
+        got = composition.reconstruct_paper(hidden, mask=ball.mask, atomic_ratio=NCM111, **self.OPTIONS)
+        np.testing.assert_allclose(got.tilt_factors * shadow, np.mean(got.tilt_factors * shadow), rtol=0.01)
+        np.testing.assert_allclose(got.element_tilt_factors["O"], got.tilt_factors, rtol=1e-6)
+
+    def test_noise_becomes_rich_voxels_and_every_switch_changes_how_many(self, maps):
+        """The homogeneous ball again, now counted: what is rich is noise."""
+        ball, series = maps
+        noisy = {el: s.replace(images=rng(7).poisson(0.5 * s.images).astype(float)) for el, s in series.items()}
+        rich, switches = {}, {"prefilter": "mean3", "support": "box", "rim": False}
+        for name, value in [("", None), *switches.items()]:
+            change = {name: value} if name else {}
+            got = composition.reconstruct_paper(noisy, mask=ball.mask, atomic_ratio=NCM111, **self.OPTIONS, **change)
+            mn = got.fractions["Mn"].values
+            rich[name] = float(np.mean(mn[np.isfinite(mn)] > 0.167))
+        assert rich[""] > 0.005
+        assert rich["prefilter"] < rich[""]
+        assert rich["rim"] < rich[""]
+        assert rich["support"] != rich[""]
+
+
+class TestBadInput:
+    SERIES = TiltSeries(np.ones((2, 4, 4)), [0, 10], 4.63)
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (
+                lambda: composition.cliff_lorimer({"O": 1.0, "Mn": 1.0}, k_factors={"O": 1.0, "Co": 1.0}),
+                r"k_factors: expected the elements of the intensities, O, Mn, got O, Co\. To fix: give one value per",
+            ),
+            (
+                lambda: composition.cliff_lorimer({"O": 1.0}, k_factors={"O": -1.0}),
+                "k-factor of O: expected a finite number above zero",
+            ),
+            (
+                lambda: composition.cliff_lorimer({"O": np.ones(3), "Mn": np.ones(4)}, k_factors={"O": 1, "Mn": 1}),
+                r"intensities of Mn: expected shape \(3,\), got shape \(4,\)\. To fix: bring them to the shape of O",
+            ),
+            (
+                lambda: composition.cliff_lorimer(
+                    {"O": Tomogram(np.ones((1, 1, 1)), 4.0), "Mn": Tomogram(np.ones((1, 1, 1)), 5.0)},
+                    k_factors={"O": 1, "Mn": 1},
+                ),
+                "intensities: expected one pixel size, got O 4 nm, Mn 5 nm. To fix: resample",
+            ),
+            (
+                lambda: composition.k_factors({"O": [1.0], "Mn": [-1.0]}, atomic_ratio={"O": 6, "Mn": 1}),
+                "intensities of Mn: expected a positive sum, got -1",
+            ),
+            (lambda: composition.k_factors([], atomic_ratio={"O": 1}), "at least one particle, got none"),
+            (
+                lambda: composition.reconstruct_paper({"O": TestBadInput.SERIES}, mask=np.ones((4, 4, 4))),
+                "k and atomic_ratio: expected one of them, got neither",
+            ),
+            (
+                lambda: composition.reconstruct_paper(
+                    {"O": TestBadInput.SERIES}, mask=np.ones((4, 5, 4)), atomic_ratio={"O": 1}
+                ),
+                "mask: expected shape",
+            ),
+            (
+                lambda: composition.reconstruct_paper(
+                    {"O": TestBadInput.SERIES}, mask=np.eye(4)[None].repeat(4, 0) * 0, atomic_ratio={"O": 1}
+                ),
+                "mask: expected a voxel inside, got none",
+            ),
+            (
+                lambda: composition.reconstruct_paper(
+                    {"O": TestBadInput.SERIES}, mask=np.arange(64).reshape(4, 4, 4) == 42, atomic_ratio={"O": 1}
+                ),
+                r"a particle that covers the maps, got \d+% of the counts outside its outline\. To fix: align",
+            ),
+            (
+                lambda: composition.correct_absorption(
+                    {"O": TestBadInput.SERIES}, Tomogram(np.ones((4, 4, 4)), 4.63), composition={"Mn": 1.0}
+                ),
+                "composition: expected every element of the maps, O, got nothing for O",
+            ),
+        ],
+    )
+    def test_says_what_to_do(self, call, words):
+        with pytest.raises(ValueError, match=words):
+            call()
