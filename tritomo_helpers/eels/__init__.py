@@ -7,7 +7,7 @@ from ..spectroscopy import continuum, over_spectra
 from .axis import calibrate_axis
 from .background import EdgeSpectra, SweepStep, subtract_background, sweep_background
 from .deconvolution import fourier_ratio, low_pass
-from .filtering import filter_neighbors
+from .filtering import filter_neighbors, sum_neighbors
 from .peaks import find_peak, peak_area, peak_faults
 from .sweep_settings import Candidate, SweepSettings
 from .thickness import relative_thickness, thickness_faults
@@ -30,6 +30,7 @@ __all__ = [
     "peak_faults",
     "relative_thickness",
     "subtract_background",
+    "sum_neighbors",
     "sweep_background",
     "thickness_faults",
     "zero_loss_center",

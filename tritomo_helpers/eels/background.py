@@ -234,7 +234,7 @@ def sweep_background(
     >>> spectrum = 3e3 * (energy / 600) ** -3 + 0.5 * continuum_model("Mn L", energy)
     >>> steps = sweep_background(spectrum, energy, np.exp(-((low_ev / 0.6) ** 2)), low_ev, edge="Mn L")
     >>> len(steps), steps[0].background.shape
-    (64, (1112,))
+    (54, (1112,))
     """
     check_ndim(counts, "counts", "energy")
     energy, low_energy = check_increasing(energy_ev, "energy_ev"), check_increasing(low_loss_ev, "low_loss_ev")

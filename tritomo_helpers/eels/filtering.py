@@ -60,18 +60,33 @@ def filter_neighbors(
     def average(tilt: NDArray[Any], i: int) -> NDArray[Any]:
         # A square without any weight falls back on the plain mean.
         weight = given[i].astype(tilt.dtype) + np.finfo(tilt.dtype).tiny ** 0.5
-        return np.asarray(
-            _sum_neighbors(tilt * weight[..., None], size_px) / _sum_neighbors(weight, size_px)[..., None]
-        )
+        return np.asarray(sum_neighbors(tilt * weight[..., None], size_px) / sum_neighbors(weight, size_px)[..., None])
 
     return map_tilts(x, average)
 
 
-def _sum_neighbors(values: NDArray[Any], size: int) -> NDArray[Any]:
-    """Sum over a square of pixels along the first two axes, zero outside."""
+def sum_neighbors(values: NDArray[Any], size_px: int) -> NDArray[Any]:
+    """Sum over a square of pixels along the first two axes; outside the frame there is nothing.
+
+    Parameters
+    ----------
+    values : ndarray, shape (y, x, ...)
+    size_px : int
+        Odd side of the square, pixels.
+
+    Returns
+    -------
+    ndarray
+        Same shape.
+
+    Examples
+    --------
+    >>> sum_neighbors(np.array([[1.0, 2.0, 6.0]]), 3)
+    array([[3., 9., 8.]])
+    """
     for axis in (0, 1):
         total = values.copy()
-        for shift in range(1, size // 2 + 1):
+        for shift in range(1, size_px // 2 + 1):
             ahead, behind = [slice(None)] * values.ndim, [slice(None)] * values.ndim
             ahead[axis], behind[axis] = slice(shift, None), slice(None, -shift)
             if values.shape[axis] > shift:

@@ -29,7 +29,8 @@ class SweepSettings:
     range_ev : (float, float)
         Selected part of the spectra, eV.
     pre_windows_ev, post_windows_ev : sequence of (float, float)
-        Fitting windows, eV. Published: the latter begin more than 70 eV after the onset. Sizes and positions are ours.
+        Fitting windows, eV. Published: the latter begin more than 70 eV after the onset. Sizes and positions are ours:
+        nearly all of the range before the edge; a window of half that width leaves slope and curvature to noise.
     cutoff_per_ev : float
         Of the low-pass filter, 1/eV.
     slope_weight : float
@@ -39,8 +40,8 @@ class SweepSettings:
     weights : sequence of float
         Of a post-edge channel relative to a pre-edge channel in function 2 (ours).
     exponents : sequence of float
-        Grid of the exponents b and d (ours). Its ends matter: where a spectrum cannot tell the exponent, the
-        fit runs into them.
+        Grid of the exponents b and d (ours: what outer shells and the tails of earlier edges have). Its ends matter:
+        at this dose most fits run into them.
     intercept : bool
         Give the linear term of function 2 an intercept. Published is e x alone, which forces the continuum
         under a line through zero energy, so that it must rise: the result is a third too high.
@@ -54,7 +55,7 @@ class SweepSettings:
     --------
     >>> manganese = SweepSettings.for_edge("Mn L")
     >>> manganese.cutoff_per_ev, manganese.slope_weight, manganese.max_pre_slope, len(manganese.candidates)
-    (0.36, 20.0, 0.15, 64)
+    (0.36, 20.0, 0.15, 54)
     """
 
     range_ev: Window
@@ -63,8 +64,8 @@ class SweepSettings:
     cutoff_per_ev: float
     slope_weight: float
     max_pre_slope: float
-    weights: tuple[float, ...] = (0.3, 1.0, 3.0)
-    exponents: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    weights: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    exponents: tuple[float, ...] = (2.0, 3.0, 4.0)
     intercept: bool = True
 
     def __post_init__(self) -> None:
@@ -105,16 +106,16 @@ class SweepSettings:
 _PUBLISHED: Final[dict[str, dict[str, Any]]] = {
     "Mn": {
         "range_ev": (600.0, 766.65),
-        "pre_windows_ev": ((600, 622), (600, 632), (606, 632), (612, 634)),
-        "post_windows_ev": ((711, 740), (711, 766.5), (722, 766.5), (735, 766.5)),
+        "pre_windows_ev": ((600, 630), (600, 634), (602, 632)),
+        "post_windows_ev": ((711, 756), (711, 766.5), (716, 766.5)),
         "cutoff_per_ev": 0.36,
         "slope_weight": 20.0,
         "max_pre_slope": 0.15,
     },
     "Co": {
         "range_ev": (718.5, 907.05),
-        "pre_windows_ev": ((719, 745), (719, 765), (730, 765), (740, 768)),
-        "post_windows_ev": ((850, 880), (850, 905), (865, 905), (880, 905)),
+        "pre_windows_ev": ((719, 762), (719, 768), (725, 768)),
+        "post_windows_ev": ((850, 895), (850, 905), (855, 905)),
         "cutoff_per_ev": 0.32,
         "slope_weight": 1.0,
         "max_pre_slope": 0.025,

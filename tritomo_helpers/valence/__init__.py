@@ -2,19 +2,25 @@
 
 from .fixed_references import EdgeFit, fit_edges
 from .forward import ValenceMaps, fit_spectra
+from .published import PublishedMaps, PublishedVolumes, fill_rejected, published_maps, published_volumes
 from .reference_rows import atom_cross_sections
 from .volumes import ValenceVolumes, align_maps, reconstruct
 from .white_lines import fractions, white_line_factors
 
 __all__ = [
     "EdgeFit",
+    "PublishedMaps",
+    "PublishedVolumes",
     "ValenceMaps",
     "ValenceVolumes",
     "align_maps",
     "atom_cross_sections",
+    "fill_rejected",
     "fit_edges",
     "fit_spectra",
     "fractions",
+    "published_maps",
+    "published_volumes",
     "reconstruct",
     "white_line_factors",
 ]
