@@ -1,15 +1,21 @@
-"""The command line: ``python -m tritomo_helpers data list | fetch | verify | page``."""
+"""The command line: ``python -m tritomo_helpers process | study | data list | fetch | verify | clean | page``."""
 
 import argparse
+import csv
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from . import datasets, products
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 not (said why on standard error), 2 not understood."""
+    """Run one command and return its exit code.
+
+    0 done; 1 not (said why on standard error); 2 not understood; 3 done, with warnings.
+    """
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -20,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tritomo_helpers", description="Helpers for the tritomo book.")
-    data = parser.add_subparsers(title="commands", required=True).add_parser("data", help="the datasets of the book")
+    commands = parser.add_subparsers(title="commands", required=True)
+    _add_pipeline(commands)
+    data = commands.add_parser("data", help="the datasets of the book")
     actions = data.add_subparsers(title="what to do", required=True)
 
     lister = actions.add_parser("list", help="show every dataset, its size and whether you have it")
@@ -42,6 +50,46 @@ def _parser() -> argparse.ArgumentParser:
     page = actions.add_parser("page", help="print the page 'Data and licenses' as Markdown")
     page.set_defaults(run=_page)
     return parser
+
+
+def _add_pipeline(commands: Any) -> None:
+    one = commands.add_parser("process", help="from the files of one particle to a folder of results")
+    one.add_argument("source", metavar="NAME|PATH", help="a dataset's name, or a folder from the microscope")
+    one.add_argument("--dry-run", action="store_true", help="say what was understood and what is missing, run nothing")
+    one.set_defaults(run=_process)
+    several = commands.add_parser("study", help="several particles: one table, one report")
+    several.add_argument("sources", nargs="+", metavar="NAME|PATH")
+    several.set_defaults(run=_study)
+    for parser in (one, several):
+        parser.add_argument("--out", required=parser is several, metavar="DIR", help="folder of the results")
+        parser.add_argument("--method", choices=("best", "paper"), default="best")
+
+
+def _process(arguments: argparse.Namespace) -> int:
+    from . import pipeline
+
+    if arguments.dry_run or not arguments.out:
+        understood = pipeline.understand(arguments.source)
+        print(understood.table())
+        if not arguments.dry_run:
+            print("error: --out DIR: where should the results go?", file=sys.stderr)
+        return 1 if understood.problems or not arguments.dry_run else 0
+    folder = pipeline.process(arguments.source, out=arguments.out, method=arguments.method, progress=True)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    for warning in summary["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{folder / 'report.html'}")
+    return pipeline.WARNINGS if summary["warnings"] else pipeline.DONE
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from . import pipeline
+
+    folder = pipeline.study(arguments.sources, out=arguments.out, method=arguments.method, progress=True)
+    with (folder / "particles.csv").open(encoding="utf-8", newline="") as table:
+        states = [row["state"] for row in csv.DictReader(table)]
+    print(f"{folder / 'report.html'}: {', '.join(f'{states.count(s)} {s}' for s in dict.fromkeys(states))}")
+    return 1 if "failed" in states else pipeline.WARNINGS if "warnings" in states else pipeline.DONE
 
 
 def _list(_: argparse.Namespace) -> int:

@@ -5,11 +5,14 @@ pixel sizes come out in degrees, eV and nm, whatever the file counts in. Nothing
 """
 
 from ._arrays import load_arrays, load_table
+from ._describe import Content, describe
 from ._hyperspy import to_hyperspy
 from ._load import from_hyperspy, load_image, load_spectra, load_tilt_series, load_tomogram
 from ._save import save
 
 __all__ = [
+    "Content",
+    "describe",
     "from_hyperspy",
     "load_arrays",
     "load_image",

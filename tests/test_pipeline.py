@@ -1,0 +1,353 @@
+"""From a folder to results: what is understood, what is refused, what comes out; a killed run loses nothing."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from tritomo_helpers import io, particles, pipeline
+from tritomo_helpers.__main__ import main
+from tritomo_helpers.containers import SpectrumTiltSeries, TiltSeries
+from tritomo_helpers.pipeline.study import _flag_outliers
+from tritomo_helpers.projection import Projector
+
+N, PIXEL_NM = 24, 4.63
+ANGLES = np.array([-60.0, -30.0, 0.0, 30.0, 60.0])
+
+
+def body():
+    """A pear without any symmetry of the tilt, its center of mass near the middle."""
+    z, y, x = np.indices((N, N, N)) - N // 2
+    large = (x / 4.6) ** 2 + (y / 6.0) ** 2 + (z / 4.0) ** 2 < 1
+    small = ((x - 4) / 2.6) ** 2 + (y / 3.5) ** 2 + ((z + 3) / 2.6) ** 2 < 1
+    return (large | small).astype(float)
+
+
+def adf_series(*, shift_px=2, noise=2.0):
+    images = Projector(ANGLES, (N, N)).forward(body()) * 10
+    images = np.array([np.roll(image, (i % 2, shift_px * (i - 2) // 2), axis=(0, 1)) for i, image in enumerate(images)])
+    return TiltSeries(images + 20 + np.random.default_rng(1).normal(0, noise, images.shape), ANGLES, PIXEL_NM, "ADF")
+
+
+def spectra(low_ev, step_ev, n=40, *, angles=ANGLES, shape=(N, N), pixel_nm=PIXEL_NM):
+    counts = np.ones((len(angles), *shape, n), np.uint8)
+    return SpectrumTiltSeries(counts, angles, low_ev + step_ev * np.arange(n), pixel_nm)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with names that say nothing."""
+    place = tmp_path / "grain 7"
+    place.mkdir()
+    io.save(adf_series(), place / "a.mrc")
+    io.save(spectra(0, 200), place / "b.hspy")
+    io.save(spectra(-20, 5), place / "c.hspy")
+    io.save(spectra(600, 5), place / "d.hspy")
+    (place / "notes.txt").write_text("lunch at twelve")
+    return place
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A folder with ADF alone, processed."""
+    place = tmp_path_factory.mktemp("grain")
+    io.save(adf_series(), place / "adf.mrc")
+    return place, pipeline.process(place, out=tmp_path_factory.mktemp("out") / "results")
+
+
+# --- what is understood --------------------------------------------------------------------------------------------
+
+
+def test_roles_go_by_content_and_not_by_name(folder):
+    understood = pipeline.understand(folder)
+    assert {role: channel.files[0].name for role, channel in understood.channels.items()} == {
+        "adf": "a.mrc",
+        "eds": "b.hspy",
+        "low_loss": "c.hspy",
+        "core_loss": "d.hspy",
+    }
+    assert understood.problems == ()
+    assert understood.ignored == {"notes.txt": "no format of a microscope"}
+    assert "a.mrc: 5 x 24 x 24, 5 tilts -60 to 60 deg, 4.63 nm per pixel, images" in understood.table()
+    assert understood.load("core_loss").label == "EELS core-loss"
+
+
+def test_one_file_per_tilt_and_a_yaml_that_says_the_rest(tmp_path):
+    series = adf_series()
+    for name, image in zip("abcde", series.images, strict=True):
+        io.save(TiltSeries(image[None], [0], 1.0, "ADF"), tmp_path / f"{name}.hspy")
+    words = f"tilt_angles_deg: {ANGLES.tolist()}\npixel_size_nm: 4.63\n"
+    (tmp_path / "tritomo.yaml").write_text(words)
+    channel = pipeline.understand(tmp_path).channels["adf"]
+    assert (len(channel.files), channel.shape, channel.pixel_size_nm) == (5, (5, N, N), 4.63)
+    np.testing.assert_array_equal(channel.tilt_angles_deg, ANGLES)
+    (tmp_path / "tritomo.yaml").write_text(words + "files: {adf: [a.hspy]}\n")
+    assert any("expected 1" in problem for problem in pipeline.understand(tmp_path).problems)
+
+
+def without(name):
+    return lambda place: (place / name).unlink()
+
+
+def saved(name, series):
+    return lambda place: io.save(series, place / name)
+
+
+MALFORMED = {
+    "no low loss": (without("c.hspy"), "core-loss spectra without low-loss spectra"),
+    "no ADF": (without("a.mrc"), "no ADF images"),
+    "a tilt missing": (saved("b.hspy", spectra(0, 200, angles=ANGLES[:-1])), "60 deg is missing in EDS"),
+    "mixed shapes": (saved("c.hspy", spectra(-20, 5, shape=(N, N - 4))), r"EELS low-loss are \(24, 20\) pixels"),
+    "mixed pixels": (saved("d.hspy", spectra(600, 5, pixel_nm=4.0)), "core-loss is 4 nm and of ADF 4.63 nm"),
+    "no angles": (without("a.rawtlt"), r"ADF: tilt angles of a\.mrc: expected 5 angles"),
+    "damaged": (lambda place: (place / "a.mrc").write_bytes((place / "a.mrc").read_bytes()[:2000]), "no ADF images"),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_folder_gives_one_clear_message_before_anything_is_run(folder, tmp_path, kind, capsys):
+    spoil, words = MALFORMED[kind]
+    spoil(folder)
+    with pytest.raises(ValueError, match=words) as caught:
+        pipeline.process(folder, out=tmp_path / "out")
+    assert "complete the folder, or say in its tritomo.yaml" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    assert main(["process", str(folder), "--dry-run"]) == 1
+    assert "PROBLEM" in capsys.readouterr().out
+
+
+def test_no_pixel_size_is_said(tmp_path):
+    io.save(adf_series(), tmp_path / "a.hspy")
+    with h5py.File(tmp_path / "a.hspy", "r+") as file:
+        file.visititems(lambda _, item: item.attrs.update({"units": ""}) if item.attrs.get("units") == "nm" else None)
+    with pytest.raises(ValueError, match=r"ADF: pixel.*pixel_size_nm"):
+        pipeline.process(tmp_path, out=tmp_path / "out")
+    (tmp_path / "tritomo.yaml").write_text("pixel_size_nm: 4.63\n")
+    assert pipeline.understand(tmp_path).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("angles: [1]\n", "tritomo.yaml: expected some of files, tilt_angles_deg.*got angles"),
+        ("files: {haadf: a.mrc}\n", "files by adf, eds, low_loss, core_loss, got haadf"),
+        ("a: [\n", "tritomo.yaml: expected YAML"),
+    ],
+)
+def test_a_yaml_that_cannot_be_understood_is_an_error(folder, text, words):
+    (folder / "tritomo.yaml").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        pipeline.understand(folder)
+
+
+def test_what_is_neither_folder_nor_dataset(tmp_path):
+    with pytest.raises(ValueError, match=r"source: expected a folder, or a name in data_manifest\.yaml, got 'nothing'"):
+        pipeline.process("nothing", out=tmp_path)
+    with pytest.raises(ValueError, match="method: expected one of 'best', 'paper'"):
+        pipeline.process(tmp_path, out=tmp_path, method="fast")
+    with pytest.raises(ValueError, match="k_factors: expected None"):
+        pipeline.process(tmp_path, out=tmp_path, k_factors={"O": 1.0})
+
+
+# --- what comes out ------------------------------------------------------------------------------------------------
+
+
+def test_the_particle_comes_back(done):
+    _, out = done
+    volume = io.load_tomogram(out / "adf.mrc")
+    truth = body() > 0
+    mask = particles.otsu_mask(volume)
+    center = [np.round(np.mean(np.nonzero(m), axis=1)).astype(int) for m in (mask, truth)]
+    mask = np.roll(mask, center[1] - center[0], axis=(0, 1, 2))
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.85
+    assert 2 * (mask[::-1] & truth).sum() / (mask.sum() + truth.sum()) < 0.85, "the mirror image is told apart"
+    values = json.loads((out / "summary.json").read_text())["values"]
+    assert values["volume_nm3"] == pytest.approx(truth.sum() * PIXEL_NM**3, rel=0.15)
+    assert values["n_tilts"] == 5
+    for name in ("adf.vti", "adf.hspy"):
+        np.testing.assert_array_equal(io.load_tomogram(out / name).values, volume.values)
+
+
+def test_profiles_summary_and_provenance_say_the_same(done):
+    place, out = done
+    table = np.genfromtxt(out / "profiles.csv", delimiter=",", names=True)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["values"]["n_shells"] == table.size
+    assert summary["values"]["volume_nm3"] == pytest.approx(table["n_voxels"].sum() * PIXEL_NM**3, abs=0.1)
+    assert summary["not_done"] == {
+        "composition": "no EDS in the source",
+        "valence": "no EELS low-loss and no EELS core-loss in the source",
+    }
+    provenance = json.loads((out / "provenance.json").read_text())
+    checksum = subprocess.run(["sha256sum", place / "adf.mrc"], capture_output=True, text=True, check=True).stdout[:64]
+    assert provenance["inputs"] == {"adf.mrc": f"sha256:{checksum}"}
+    assert any("weight" in choice for choice in provenance["reconstruction"]["choices"])
+
+
+def test_the_report_is_one_page_that_asks_for_nothing_else(done):
+    page = (done[1] / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href|action)=["'](?!data:|#)""", page)
+    assert "@import" not in page
+    assert page.index("Read this first") < page.index("The particle")
+    assert "No composition: no EDS in the source." in page
+    assert 'class="tritomo-viewer"' in page
+    assert all("alt=" in image for image in re.findall(r"<img [^>]*>", page))
+
+
+def contents(out):
+    """Everything that must not differ between two runs; of the stages the arrays, for their seconds do."""
+    files = {name: (out / name).read_bytes() for name in ("adf.mrc", "adf.vti", "profiles.csv")}
+    files |= {name: (out / name).read_bytes() for name in ("report.html", "summary.json", "provenance.json")}
+    for path in sorted((out / "stages").glob("*.npz")):
+        with np.load(path) as stored:
+            files |= {f"{path.stem}/{n}": stored[n].tobytes() for n in stored.files if n != "provenance_json"}
+    return files
+
+
+def stamps(out):
+    return {path.stem: path.stat().st_mtime_ns for path in (out / "stages").glob("*.npz")}
+
+
+def test_nothing_is_computed_twice_and_what_changed_is(done, tmp_path):
+    place, first = done
+    out = shutil.copytree(first, tmp_path / "out")
+    before, whole = stamps(out), contents(out)
+    pipeline.process(place, out=out)
+    assert stamps(out) == before
+    assert contents(out) == whole
+    (out / "stages" / "density.npz").write_bytes(b"half")
+    with pytest.warns(UserWarning, match=r"density\.npz is damaged"):
+        pipeline.process(place, out=out)
+    assert contents(out) == whole
+    assert stamps(out)["align"] == before["align"]
+    other = shutil.copytree(place, tmp_path / "other")
+    io.save(adf_series(noise=2.1), other / "adf.mrc")
+    pipeline.process(other, out=out)
+    assert all(stamp != before[name] for name, stamp in stamps(out).items())
+
+
+def test_a_study_has_a_row_for_each_also_for_those_that_fail(done, tmp_path, capsys):
+    place, _ = done
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["study", str(place), str(empty), "--out", str(tmp_path / "study")]) == 1
+    assert "1 done, 1 failed" in capsys.readouterr().out
+    rows = (tmp_path / "study" / "particles.csv").read_text().splitlines()
+    assert rows[1].split(",")[1] == "done"
+    assert rows[2].startswith("empty,failed,")
+    assert "no ADF images" in rows[2]
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert f'href="{place.name}/report.html"' in page
+    with pytest.raises(ValueError, match="sources: expected at least one, each once, got none"):
+        pipeline.study([], out=tmp_path)
+
+
+def test_outliers_are_flagged():
+    rows = [{"state": "done", "x": float(x), "outlier_in": ""} for x in (1.0, 1.1, 0.9, 1.05, 3.0)]
+    _flag_outliers(rows)
+    assert [row["outlier_in"] for row in rows] == ["", "", "", "", "x"]
+
+
+def test_exit_codes(done, tmp_path, capsys):
+    place, out = done
+    assert main(["process", str(place), "--dry-run"]) == 0
+    assert "no EDS, so no composition" in capsys.readouterr().out
+    assert main(["process", str(place), "--out", str(out)]) == pipeline.DONE
+    assert main(["process", "nothing", "--out", str(tmp_path)]) == 1
+    with pytest.raises(SystemExit) as caught:
+        main(["process", str(place), "--method", "fast"])
+    assert caught.value.code == 2
+
+
+# --- killed runs, workers, real data -------------------------------------------------------------------------------
+
+
+def start(place, out):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tritomo_helpers", "process", str(place), "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.acceptance
+def test_a_run_that_is_killed_at_any_moment_goes_on_and_gives_the_same(done, tmp_path):
+    place, first = done
+    whole = contents(first)
+    began = time.perf_counter()
+    assert start(place, tmp_path / "unhurt").wait(300) == 0
+    took = time.perf_counter() - began
+    assert contents(tmp_path / "unhurt") == whole
+    rng = np.random.default_rng(3)
+    out = tmp_path / "hurt"
+    for moment in np.sort(rng.uniform(0.2, 1.0, 10)) * took:
+        shutil.rmtree(out, ignore_errors=True)
+        process = start(place, out)
+        time.sleep(float(moment))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (out / "summary.json").exists():
+            assert contents(out) == whole
+        assert start(place, out).wait(300) == 0
+        assert contents(out) == whole
+        assert not list(out.rglob(".writing*"))
+
+
+@pytest.mark.acceptance
+def test_workers_give_the_same_and_one_of_them_may_die(done, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    place, first = done
+    sources = [shutil.copytree(place, tmp_path / name) for name in ("one", "two", "three")]
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        victim = next(iter(cluster.workers.values()))
+        killer = subprocess.Popen(["sh", "-c", f"sleep 3; kill -9 {victim.pid}"])
+        out = pipeline.study(sources, out=tmp_path / "study", client=client)
+        killer.wait()
+    volume = io.load_tomogram(first / "adf.mrc").values
+    for name in ("one", "two", "three"):
+        np.testing.assert_allclose(io.load_tomogram(out / name / "adf.mrc").values, volume, rtol=0, atol=1e-5)
+
+
+@pytest.mark.acceptance
+def test_the_real_needle_goes_through_and_says_what_was_not_possible(tmp_path):
+    """ADF alone, 77 tilts, its axis along image x, cut by the frame; binned, to be done in a minute."""
+    from tritomo_helpers import datasets
+
+    files = datasets.fetch("etspy_needle_haadf_raw", progress=False)
+    needle = io.load_tilt_series(files["tilt_series"], tilt_axis="x")
+    images = needle.images.astype(np.float32).reshape(77, 64, 4, 64, 4).mean(axis=(2, 4))
+    (tmp_path / "needle").mkdir()
+    io.save(
+        TiltSeries(images, needle.tilt_angles_deg, 4 * needle.pixel_size_nm, "HAADF"), tmp_path / "needle" / "a.mrc"
+    )
+    out = pipeline.process(tmp_path / "needle", out=tmp_path / "out")
+    summary = json.loads((out / "summary.json").read_text())
+    assert any("the frame cuts the specimen along" in warning for warning in summary["warnings"])
+    assert any("touches the border" in warning for warning in summary["warnings"])
+    assert set(summary["not_done"]) == {"composition", "valence"}
+    assert summary["values"]["n_tilts"] >= 70
+
+
+@pytest.mark.acceptance
+def test_the_dust_tilts_are_understood(tmp_path):
+    """Eight Bruker files, each with images and X-ray spectra; angles in their names."""
+    from tritomo_helpers import datasets
+
+    understood = pipeline.understand("openNCEM_L2083_eds_tilt_10deg")
+    assert understood.problems == ()
+    assert {role: channel.shape[:3] for role, channel in understood.channels.items()} == {
+        "adf": (8, 256, 256),
+        "eds": (8, 256, 256),
+    }
+    assert understood.channels["eds"].tilt_angles_deg.tolist() == [-40, -30, -20, -10, 0, 10, 20, 30]
+    assert "openNCEM_L2083_eds_tilt_10deg" in datasets.manifest()

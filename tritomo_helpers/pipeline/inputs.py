@@ -1,0 +1,287 @@
+"""What a source holds: a dataset by name, or a folder of files sorted by what is in them."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import datasets, io
+from .._typing import Floats
+from .._validation import fail
+from ..containers import SpectrumTiltSeries, TiltSeries
+
+ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "EELS core-loss"}
+"""Role to the label of its container."""
+
+SETTINGS = "tritomo.yaml"
+_KNOWN_SETTINGS = ("files", "tilt_angles_deg", "tilt_axis", "pixel_size_nm")
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One kind of signal, as it will be loaded.
+
+    Parameters
+    ----------
+    role : {"adf", "eds", "low_loss", "core_loss"}
+    files : tuple of Path
+        One stack, or one file per tilt.
+    shape : tuple of int
+        (tilt, y, x) or (tilt, y, x, energy).
+    tilt_angles_deg : ndarray
+    pixel_size_nm : float
+    what : str
+        In words.
+    """
+
+    role: str
+    files: tuple[Path, ...]
+    shape: tuple[int, ...]
+    tilt_angles_deg: Floats
+    pixel_size_nm: float
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Understood:
+    """What was found in a source, what cannot be, and what is missing.
+
+    Parameters
+    ----------
+    name : str
+        Of the particle.
+    channels : mapping of role to Channel
+    settings : mapping
+        From ``tritomo.yaml``.
+    ignored : mapping of str to str
+        File name to reason.
+    problems : tuple of str
+        Why nothing can be run; empty if it can.
+    notes : tuple of str
+        What will not be possible, and what is unusual.
+    """
+
+    name: str
+    channels: Mapping[str, Channel]
+    settings: Mapping[str, Any]
+    ignored: Mapping[str, str]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> str:
+        """Return all of it as lines of text."""
+        lines = [f"{self.name}"]
+        for role, label in ROLES.items():
+            channel = self.channels.get(role)
+            if channel is None:
+                lines.append(f"  {label:<15} none")
+                continue
+            angles = channel.tilt_angles_deg
+            files = channel.files[0].name if len(channel.files) == 1 else f"{len(channel.files)} files"
+            lines.append(
+                f"  {label:<15} {files}: {' x '.join(map(str, channel.shape))}, {angles.size} tilts "
+                f"{angles[0]:g} to {angles[-1]:g} deg, {channel.pixel_size_nm:.4g} nm per pixel, {channel.what}"
+            )
+        lines += [f"  ignored         {file}: {why}" for file, why in self.ignored.items()]
+        lines += [f"  note            {note}" for note in self.notes]
+        lines += [f"  PROBLEM         {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+    def check(self) -> None:
+        """Raise ValueError that lists every problem, if there is any."""
+        if self.problems:
+            raise fail(
+                f"source {self.name}",
+                expected="files that belong together",
+                got="; ".join(self.problems),
+                remedy=f"complete the folder, or say in its {SETTINGS} what the files do not",
+            )
+
+    def load(self, role: str) -> TiltSeries | SpectrumTiltSeries:
+        """Return one channel; spectra stay on disk."""
+        return _load(role, self.channels[role].files, self.settings)
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of every file that a channel comes from."""
+        files = dict.fromkeys(file for channel in self.channels.values() for file in channel.files)
+        return {file.name: _checksum(file) for file in files}
+
+
+def understand(source: str | Path) -> Understood:
+    """Find out what a source holds, and everything that is missing or does not go together, before anything is run.
+
+    Parameters
+    ----------
+    source : str or path
+        A name in data_manifest.yaml, or a folder. Roles go by content: images are ADF, X-ray energies EDS, an
+        energy-loss axis that holds 0 eV is low loss, one that overlaps 400 to 1000 eV core loss; one stack or one file
+        per tilt.
+        A ``tritomo.yaml`` in the folder may set ``files`` (role to names), ``tilt_angles_deg``, ``tilt_axis`` ("x" if
+        the axis lies along image x) and ``pixel_size_nm``.
+
+    Returns
+    -------
+    Understood
+
+    Raises
+    ------
+    ValueError
+        If the source is neither, or its ``tritomo.yaml`` cannot be understood.
+
+    Examples
+    --------
+    >>> print(understand("twin/tiny").table().splitlines()[1])
+      ADF             adf.hspy: 5 x 16 x 16, 5 tilts -60 to 60 deg, 18.52 nm per pixel, images
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        settings = _settings(folder)
+        found, ignored = _sorted_files(folder, settings)
+        return _understood(folder.resolve().name, found, settings, ignored)
+    try:
+        entry = datasets.dataset(str(source))
+    except ValueError as error:
+        raise fail(
+            "source",
+            expected="a folder, or a name in data_manifest.yaml",
+            got=repr(str(source)),
+            remedy="see `python -m tritomo_helpers data list`",
+        ) from error
+    parts = [role for role in ROLES if entry.generated is not None]
+    files = datasets.fetch(entry.name, parts=parts or None, progress=False)
+    if entry.generated is not None:
+        return _understood(entry.name, {role: [path] for role, path in files.items()}, {}, {})
+    found, ignored = _by_content(sorted(files.values()))
+    return _understood(entry.name, found, {}, ignored)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    import yaml
+
+    path = folder / SETTINGS
+    if not path.is_file():
+        return {}
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise fail(SETTINGS, expected="YAML", got=str(error), remedy="correct the line named") from error
+    unknown = sorted(set(settings) - set(_KNOWN_SETTINGS)) if isinstance(settings, dict) else [type(settings).__name__]
+    unknown += sorted(set(settings.get("files", {})) - set(ROLES)) if not unknown else []
+    if unknown:
+        raise fail(
+            SETTINGS,
+            expected=f"some of {', '.join(_KNOWN_SETTINGS)}; files by {', '.join(ROLES)}",
+            got=", ".join(map(str, unknown)),
+            remedy="correct the names",
+        )
+    return dict(settings)
+
+
+def _sorted_files(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    if "files" in settings:
+        named = {role: [names] if isinstance(names, str) else names for role, names in settings["files"].items()}
+        return {role: [folder / name for name in names] for role, names in named.items()}, {}
+    return _by_content(sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")))
+
+
+def _by_content(paths: list[Path]) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    roles: dict[str, list[Path]] = {}
+    ignored: dict[str, str] = {}
+    for path in paths:
+        if path.name == SETTINGS or path.suffix.lower() in (".rawtlt", ".tlt"):
+            continue
+        try:
+            contents = io.describe(path)
+        except (ValueError, OSError) as error:
+            ignored[path.name] = str(error)
+            continue
+        known = {content.role for content in contents} - {""}
+        if not known:
+            ignored[path.name] = contents[0].what if contents else "no format of a microscope"
+        for role in known:
+            roles.setdefault(role, []).append(path)
+    return roles, ignored
+
+
+def _understood(
+    name: str, found: Mapping[str, list[Path]], settings: Mapping[str, Any], ignored: Mapping[str, str]
+) -> Understood:
+    channels: dict[str, Channel] = {}
+    problems: list[str] = []
+    for role, files in found.items():
+        try:
+            channels[role] = _channel(role, tuple(files), settings)
+        except (ValueError, OSError) as error:
+            problems.append(f"{ROLES[role]}: {error}")
+    if "adf" not in found:
+        problems.append("no ADF images, from which everything else is aligned and masked")
+    if "core_loss" in found and "low_loss" not in found:
+        problems.append("core-loss spectra without low-loss spectra, which deconvolution and energy alignment need")
+    problems += _disagreements(channels)
+    return Understood(name, channels, settings, ignored, tuple(problems), tuple(_notes(channels)))
+
+
+def _channel(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> Channel:
+    series = _load(role, files, settings)
+    values = series.images if isinstance(series, TiltSeries) else series.counts
+    what = "images"
+    if isinstance(series, SpectrumTiltSeries):
+        what = f"{series.energy_ev[0]:.4g} to {series.energy_ev[-1]:.4g} eV"
+    return Channel(role, files, tuple(values.shape), series.tilt_angles_deg, series.pixel_size_nm, what)
+
+
+def _load(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> TiltSeries | SpectrumTiltSeries:
+    source: Any = files[0] if len(files) == 1 else files
+    given = {key: settings[key] for key in ("tilt_angles_deg", "tilt_axis", "pixel_size_nm") if key in settings}
+    if role == "adf":
+        return io.load_tilt_series(source, label="ADF", **given)
+    return io.load_spectra(source, signal=ROLES[role], lazy=True, **given)
+
+
+def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
+    """Return how the channels contradict the ADF series."""
+    adf = channels.get("adf")
+    if adf is None:
+        return []
+    problems = []
+    for role, channel in channels.items():
+        label = ROLES[role]
+        missing = np.setdiff1d(adf.tilt_angles_deg, channel.tilt_angles_deg)
+        extra = np.setdiff1d(channel.tilt_angles_deg, adf.tilt_angles_deg)
+        if missing.size or extra.size:
+            listed = [f"{a:g} deg is missing in {label}" for a in missing] + [f"{a:g} deg in ADF" for a in extra]
+            problems.append(f"tilts differ: {', '.join(listed[:5])}")
+        if channel.shape[1:3] != adf.shape[1:3]:
+            problems.append(f"images of {label} are {channel.shape[1:3]} pixels and those of ADF {adf.shape[1:3]}")
+        if not np.isclose(channel.pixel_size_nm, adf.pixel_size_nm, rtol=1e-3):
+            problems.append(
+                f"a pixel of {label} is {channel.pixel_size_nm:.4g} nm and of ADF {adf.pixel_size_nm:.4g} nm"
+            )
+    return problems
+
+
+def _notes(channels: Mapping[str, Channel]) -> list[str]:
+    notes = []
+    adf = channels.get("adf")
+    if adf is not None and adf.tilt_angles_deg.size < 3:
+        notes.append(f"{adf.tilt_angles_deg.size} tilts make no tomogram")
+    if adf is not None and adf.tilt_angles_deg.size > 3:
+        steps = np.diff(adf.tilt_angles_deg)
+        wide = np.flatnonzero(steps > 1.6 * np.median(steps))
+        notes += [f"a gap from {adf.tilt_angles_deg[i]:g} to {adf.tilt_angles_deg[i + 1]:g} deg" for i in wide]
+    if "eds" not in channels:
+        notes.append("no EDS, so no composition")
+    if "core_loss" not in channels:
+        notes.append("no core-loss EELS, so no valence")
+    return notes
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()

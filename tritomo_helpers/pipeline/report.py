@@ -1,0 +1,113 @@
+"""One page that holds everything: no server, no other file."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import plotting, viewer
+from ..containers import Tomogram
+from .stages import Particle
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --soft: #f2f2f2; --line: #ccc; --warn: #8a3b00; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --paper: #161616; --soft: #242424; --line: #555; --warn: #ffb27a; }
+}
+body { margin: 0 auto; max-width: 62rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+.wide { overflow-x: auto; } pre { background: var(--soft); padding: .8rem; }
+.warnings { border-left: .3rem solid var(--warn); padding: .1rem 1rem; background: var(--soft); }
+.warnings h2 { margin-top: .5rem; color: var(--warn); }
+figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; }
+"""
+
+_NAMES = {
+    "n_tilts": "tilts used",
+    "volume_nm3": "volume (nm³)",
+    "largest_extent_nm": "largest extent (nm)",
+    "n_shells": "shells of one voxel",
+    "r_factor": "R factor of the reconstruction",
+    "surface_density": "density of the outermost shell (particle = 1)",
+}
+
+
+def report_page(summary: Mapping[str, Any], tomogram: Tomogram, particle: Particle, *, table: str) -> str:
+    """Return the report of one particle as HTML: warnings first, then figures, then how it was made."""
+    name = html.escape(str(summary["particle"]))
+    slices = viewer.show_volume(
+        tomogram.replace(values=np.where(np.isfinite(tomogram.values), tomogram.values, 0)),
+        alt=f"Three linked slices through the ADF tomogram of {summary['particle']}.",
+    )
+    return document(
+        f"{name}: results",
+        [
+            f"<h1>{name}</h1>",
+            f"<p>Method: {html.escape(str(summary['method']))}. Done: {html.escape(', '.join(summary['done']))}.</p>",
+            _warnings(summary),
+            "<h2>The particle</h2>",
+            rows([(_NAMES.get(key, key), f"{value:,}") for key, value in summary["values"].items()]),
+            "<h2>Density</h2>",
+            slices.html,
+            _profile_figure(particle),
+            "<h2>What limits this</h2>",
+            _listed(summary["limits"]),
+            "<h2>What the files were taken for</h2>",
+            f'<div class="wide"><pre>{html.escape(table)}</pre></div>',
+        ],
+    )
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """Return a page that needs nothing else."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n'
+        f"<body><main>\n{''.join(f'{piece}{chr(10)}' for piece in body)}</main></body></html>\n"
+    )
+
+
+def rows(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return a table of two columns."""
+    cells = "".join(f'<tr><th scope="row">{html.escape(a)}</th><td>{html.escape(b)}</td></tr>' for a, b in pairs)
+    return f'<div class="wide"><table>{cells}</table></div>'
+
+
+def _listed(items: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{html.escape(item)}</li>' for item in items)}</ul>"
+
+
+def _warnings(summary: Mapping[str, Any]) -> str:
+    said = [*summary["warnings"], *(f"No {what}: {why}." for what, why in summary["not_done"].items())]
+    return f'<section class="warnings"><h2>Read this first</h2>{_listed(said)}</section>' if said else ""
+
+
+def _profile_figure(particle: Particle) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.errorbar(
+        particle.depth_nm, particle.density_mean, particle.density_sd, color=plotting.color_of("ADF"), marker="o"
+    )
+    axes.set(xlabel="depth (nm)", ylabel="density (particle = 1)")
+    picture = io.BytesIO()
+    # Without a date and with ids that do not change, so that the same result gives the same file.
+    with mpl.rc_context({"svg.hashsalt": "report", "svg.fonttype": "path"}):
+        figure.savefig(picture, format="svg", metadata={"Date": None}, facecolor="white")
+    alt = (
+        f"Density against depth: {particle.density_mean[0]:.2f} in the outermost shell, "
+        f"{np.nanmax(particle.density_mean):.2f} at most; bars are standard deviations within shells."
+    )
+    address = base64.b64encode(picture.getvalue()).decode("ascii")
+    return (
+        f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{address}">'
+        "<figcaption>Mean density of each shell; bars: standard deviation of its voxels.</figcaption></figure>"
+    )
