@@ -5,7 +5,7 @@ import pytest
 import xraylib
 
 from tritomo_helpers import constants, io, phantoms
-from tritomo_helpers.simulation import Acquisition, Eds, Eels, acquire, eds, eels
+from tritomo_helpers.simulation import Acquisition, Eds, Eels, acquire, eds, eels, losses
 from tritomo_helpers.simulation.rays import plan
 from tritomo_helpers.spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, references, xray
 
@@ -178,6 +178,25 @@ class TestLowLoss:
         for name in ("low_loss", "core_loss"):
             assert 100 * (1 - less[name].sum() / full[name].sum()) == pytest.approx(lost_percent, rel=0.02)
         assert 100 * (1 - truth["eels_collected_share"].item()) == pytest.approx(lost_percent, rel=0.02)
+
+    def test_single_event_looks_like_that_of_a_real_nmc(self):
+        # Shares of all events from 3 to 250 eV: Fourier-log deconvolution of NMC_EELS_linescan_Jia, mean of five pixels
+        # inside the particle. Plasmon 23 to 24.6 eV there, with 0.8 eV for the axis.
+        axis = np.arange(0.0, 300.0, 0.5)
+        event = losses.single_event(axis, Acquisition())
+        event /= event[(axis >= 3) & (axis < 250)].sum()
+        shares = {(10, 18): 0.098, (18, 30): 0.281, (30, 45): 0.197, (45, 60): 0.112, (60, 100): 0.157}
+        for (low, high), measured in shares.items():
+            assert event[(axis >= low) & (axis < high)].sum() == pytest.approx(measured, rel=0.22)
+        assert axis[np.argmax(event)] == pytest.approx(24.0, abs=1.0)
+        # One event of all: the sum of 1 is not spent on what lies beyond the border of core losses.
+        assert event[axis > 250].sum() == 0
+
+    @pytest.mark.parametrize("peak_ev", [20.0, 25.0])
+    def test_the_plasmon_is_where_it_is_asked_for(self, peak_ev):
+        axis = np.arange(0.0, 300.0, 0.5)
+        event = losses.single_event(axis, Acquisition(eels=Eels(plasmon_ev=peak_ev, plasmon_width_ev=10.0)))
+        assert axis[np.argmax(event)] == pytest.approx(peak_ev, abs=0.5)
 
     def test_share_of_the_dwell(self):
         for share in (0.01, 0.1):

@@ -81,8 +81,8 @@ ROCK_SALT_LATTICE_NM: Final = (0.4446 + 0.4263 + 0.4178) / 3
 Acad. B 55, 43, 1979)."""
 NCM111_MEAN_FREE_PATH_NM: Final = 149.6
 """Inelastic, at 300 kV, 25.2 / 100 mrad: formula of Iakoubovskii et al., Microsc. Res. Tech. 71, 626 (2008)."""
-NCM111_PLASMON_EV: Final = 23.0
-"""Measured for layered NCM oxides: 22 to 24 eV; the free-electron estimate is higher, so this is an input."""
+NCM111_PLASMON_EV: Final = 23.5
+"""Maximum of the low loss of layered NCM oxides: 22 to 24 eV elsewhere, 24.6 +- 0.8 in NMC_EELS_linescan_Jia."""
 CARBON_FILM_DENSITY_G_PER_CM3: Final = 2.0
 """Amorphous carbon support film."""
 

@@ -163,7 +163,8 @@ class Eels:
     elastic_loss : bool
         Electrons that atoms deflect beyond the collection angle are lost, 4 % of them behind 150 nm of NCM111.
     plasmon_ev, plasmon_width_ev : float
-        The single low-loss event. 23 eV is measured for NCM oxides, the width is ours.
+        Maximum and damping of the single low-loss event: 23.5 eV (measured for NCM oxides: 22 to 24) and 32 eV, which
+        belong to free electrons at 28 eV and agree with a real line scan of NMC, see `losses.single_event`.
     mean_free_path_nm : float
         Of NCM111 at its X-ray density; other matter by mass. 149.6 nm.
     continuum : str
@@ -195,7 +196,7 @@ class Eels:
 
     Notes
     -----
-    At efficiency 1 a pixel of 150 nm has 470 background counts per channel before the Mn edge (550 with plural
+    At efficiency 1 a pixel of 150 nm has 470 background counts per channel before the Mn edge (560 with plural
     scattering) and 61 in the Mn continuum. With 0.2 it is 94 and 12: the continuum of one pixel and channel is about as
     large as its noise, the quality that the paper calls extremely low. The smallest possible error (Cramér-Rao) of the
     shares of Mn4+, Mn3+, Mn2+ and Co3+ in one such pixel, fitted with known shapes and two background terms:
@@ -223,7 +224,7 @@ class Eels:
     plural_scattering: bool = True
     elastic_loss: bool = True
     plasmon_ev: float = constants.NCM111_PLASMON_EV
-    plasmon_width_ev: float = 14.0
+    plasmon_width_ev: float = 32.0
     mean_free_path_nm: float = constants.NCM111_MEAN_FREE_PATH_NM
     continuum: str = "hydrogenic"
     references: str | tuple[ReferenceSet, ...] = "crystal-field"

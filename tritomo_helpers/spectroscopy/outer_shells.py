@@ -29,6 +29,13 @@ OUTER_ELEMENTS: Final = tuple(_OUTER_ELECTRONS)
 """Elements for which :func:`outer_shell_background` is known."""
 
 
+def _edge_ev(element: str, shell: str) -> float:
+    import xraylib
+
+    number = xraylib.SymbolToAtomicNumber(element)
+    return float(1e3 * xraylib.EdgeEnergy(number, getattr(xraylib, f"{shell}_SHELL")))
+
+
 def outer_shell_background(
     element: str, energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0, collection_angle_mrad: float = 100.0
 ) -> Floats:
@@ -61,7 +68,8 @@ def outer_shell_background(
 
     Notes
     -----
-    The two parts overlap partly, so the sum is right to about 30 %. Inner shells (O K, metal L) are not in it.
+    The two parts overlap partly, so the sum is right to about 30 %. Every shell begins at its edge, as a step. Inner
+    shells (O K, metal L) are not in it.
 
     Examples
     --------
@@ -74,7 +82,10 @@ def outer_shell_background(
     ridge_mrad = bethe_ridge_angle_mrad(energies, beam_energy_kev=beam_energy_kev)
     cutoff = np.minimum(ridge_mrad, collection_angle_mrad)
     characteristic_mrad = 1e3 * energies / (2 * lorentz_factor(beam_energy_kev) * t_ev)
-    dipole = optical_strength(element, _OUTER_SHELLS[element], energies) / energies
-    dipole *= np.log1p((cutoff / characteristic_mrad) ** 2)
+    strength = sum(
+        np.where(energies >= _edge_ev(element, shell), optical_strength(element, (shell,), energies), 0.0)
+        for shell in _OUTER_SHELLS[element]
+    )
+    dipole = strength / energies * np.log1p((cutoff / characteristic_mrad) ** 2)
     ridge = np.where(ridge_mrad < collection_angle_mrad, _OUTER_ELECTRONS[element] / energies**2, 0.0)
     return np.asarray(_BOHR_AREA_BARN * RYDBERG_EV**2 / t_ev * (dipole + ridge))
