@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.special import j1
 
 from tritomo_helpers.spectroscopy import elastic
 from tritomo_helpers.spectroscopy.elastic import NCM111_ATOMS_PER_NM3 as NCM111
@@ -133,6 +134,45 @@ class TestManyCollisions:
         lost = [1 - elastic.share_inside(slab(150.0), angle).item() for angle in (30, 60, 100, 200, 600, 1150)]
         assert np.all(np.diff(lost) < 0)
         assert lost[-1] < 1e-3
+
+
+class TestSpread:
+    """How far electrons land aside, from the transfer of spatial frequencies."""
+
+    @staticmethod
+    def share_beyond(radius_nm, thickness_nm):
+        nodes, weights = np.polynomial.legendre.leggauss(600)
+        k = 3.0 * (nodes + 1)
+        passed = elastic.lateral_transfer(k / (2 * np.pi), [thickness_nm])[0]
+        # Electrons that never scatter pass every frequency, and stay inside.
+        straight = elastic.lateral_transfer([1e3], [thickness_nm])[0, 0]
+        return 1 - straight - radius_nm * (3.0 * weights * j1(k * radius_nm) * (passed - straight)).sum()
+
+    def test_against_walks_of_single_electrons(self):
+        import xraydb
+
+        rng = np.random.default_rng(2)
+        theta = np.geomspace(1e-4, 1.2, 4000)
+        q = 2 * WAVE_NUMBER * np.sin(theta / 2)
+        per_angle = np.zeros_like(theta)
+        for element, n in NCM111.items():
+            bare = xraydb.atomic_number(element) - xraydb.f0(element, q / (4 * np.pi) / 10)
+            per_angle += n * 2 * np.pi * np.sin(theta) * (2 * LORENTZ_FACTOR / BOHR_NM * bare / q**2) ** 2
+        cumulative = np.append(0.0, np.cumsum(np.diff(theta) * (per_angle[1:] + per_angle[:-1]) / 2))
+        aside = np.zeros((2, 100_000))
+        collisions = rng.poisson(200 * cumulative[-1], aside.shape[1])
+        for done in range(collisions.max()):
+            left = np.flatnonzero(collisions > done)
+            angle = np.interp(rng.random(left.size) * cumulative[-1], cumulative, theta)
+            lever, around = rng.uniform(0, 200, left.size), rng.uniform(0, 2 * np.pi, left.size)
+            aside[:, left] += angle * lever * np.stack([np.cos(around), np.sin(around)])
+        for radius in (2.315, 4.63):
+            walked = (np.hypot(*aside) > radius).mean()
+            assert self.share_beyond(radius, 200.0) == pytest.approx(walked, rel=0.03)
+
+    def test_seven_percent_beyond_a_pixel_on_average_over_200_nm(self):
+        mean = np.mean([self.share_beyond(4.63, thickness) for thickness in np.linspace(4, 196, 25)])
+        assert mean == pytest.approx(0.07, abs=0.012)
 
 
 class TestInverse:

@@ -161,6 +161,43 @@ class TestContrast:
         assert wide.sum() == pytest.approx(sharp.sum(), rel=1e-3)
 
 
+class TestBroadening:
+    FINE = Acquisition.ideal(tilt_angles_deg=(0,), scan_shape=(64, 64), repeats=False)
+
+    def test_slices_add_up_to_the_whole_in_the_order_of_the_beam(self):
+        pair = phantoms.balls([[0, 0, -60], [40, 0, 60]], [20, 20], shape=16)
+        u, y = np.meshgrid(np.arange(-80, 81, 4.0), np.arange(-40, 41, 4.0))
+        whole = pair.areal_densities(0.0, u, y)["O"]
+        first, last = pair.areal_densities(0.0, u, y, borders_nm=[0.0])["O"]
+        np.testing.assert_allclose(first + last, whole, rtol=1e-12)
+        # The beam travels along +n, which is +z at zero tilt: it meets the ball at -60 first.
+        assert (first * u).sum() / first.sum() == pytest.approx(0, abs=0.5)
+        assert (last * u).sum() / last.sum() == pytest.approx(40, abs=0.5)
+
+    def test_what_lies_below_is_blurred_and_what_lies_above_is_not(self):
+        from tritomo_helpers.simulation.broadening import broadened
+
+        speck, nothing = np.zeros((64, 64)), np.zeros((64, 64))
+        speck[32, 32] = 1.0
+        matter = {name: np.full((2, 64, 64), n * 100) for name, n in {"O": 59.6, "Co3": 14.9, "Ni2": 14.9}.items()}
+        above, below = ({"Mn4": np.stack(pair), **matter} for pair in ((speck, nothing), (nothing, speck)))
+        sharp, blurred = (broadened(which, self.FINE)["Mn4"] for which in (above, below))
+        assert sharp[32, 32] > 0.9 > blurred[32, 32] > 0.5
+        # The speck is matter, too: it blurs itself by a millionth.
+        assert sharp.sum() == pytest.approx(1, rel=1e-4)
+        assert blurred.sum() == pytest.approx(1, rel=1e-4)
+
+    def test_it_keeps_the_matter_and_lowers_the_edge(self, small):
+        settings = Acquisition.ideal(tilt_angles_deg=(0,), repeats=False)
+        sharp, wide = (
+            acquire(small, settings.replace(beam_broadening=on), rng=rng()).adf.images[0].astype(float)
+            for on in (False, True)
+        )
+        # Electrons leave the thick middle for the thinner rim more than the other way around.
+        assert 0.995 < wide.sum() / sharp.sum() < 1
+        assert 0.001 < relative_error(wide, sharp) < 0.03
+
+
 class TestNoise:
     def test_is_poisson(self, small):
         setting = Acquisition.ideal(counting_noise=True, tilt_angles_deg=(-20, 0, 20), film_thickness_nm=4.0)

@@ -234,6 +234,7 @@ class Phantom:
         y_nm: ArrayLike,
         *,
         depth_weight: Callable[[Floats], Floats] | None = None,
+        borders_nm: ArrayLike | None = None,
     ) -> dict[str, Floats]:
         """Integrate the specimen along rays: what a tilted projection counts.
 
@@ -247,11 +248,13 @@ class Phantom:
             Either two 1D axes, which span an image, or two arrays of one shape with the position of every ray.
         depth_weight : callable, optional
             Weight of the matter at a depth (nm) below the surface; all counts alike by default.
+        borders_nm : array_like, shape (n,), optional
+            Cut the specimen across the beam at these places along it, increasing.
 
         Returns
         -------
         dict of str to ndarray, shape (y, x) or the shape given
-            Atoms per nm² of every one of `species`.
+            Atoms per nm² of every one of `species`; with borders (n + 1, y, x), in the order of the beam.
 
         Raises
         ------
@@ -270,7 +273,7 @@ class Phantom:
             x, y = np.meshgrid(x, y)
         else:
             check_shape(y, "y_nm", x.shape, remedy="give two 1D axes, or one x and one y for every ray")
-        return self.body.integrate(angle_deg, x, y, depth_weight=depth_weight)
+        return self.body.integrate(angle_deg, x, y, depth_weight=depth_weight, borders_nm=borders_nm)
 
     def extent_nm(self, angle_deg: float) -> tuple[float, float, float, float]:
         """Return the smallest and largest u, then y, of the particle's outline at one tilt, nm.

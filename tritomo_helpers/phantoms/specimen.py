@@ -69,6 +69,7 @@ class Body:
         y_nm: ArrayLike,
         *,
         depth_weight: Callable[[Floats], Floats] | None = None,
+        borders_nm: ArrayLike | None = None,
     ) -> dict[str, Floats]:
         """Integrate every species along rays, 1/nm².
 
@@ -80,17 +81,22 @@ class Body:
             Where the rays cross the image plane; any shape.
         depth_weight : callable, optional
             Weight of the matter at a depth (nm) below the surface; all counts alike by default.
+        borders_nm : array_like, shape (n,), optional
+            Cut the specimen across the beam at these places along it, increasing.
 
         Returns
         -------
         dict of str to ndarray
-            Atoms per nm² of every one of `species`, in the shape given.
+            Atoms per nm² of every one of `species`, in the shape given; with borders one such array per slice, n + 1
+            in the order in which the beam meets them.
         """
         u_values, y_values = np.asarray(u_nm, dtype=np.float64), np.asarray(y_nm, dtype=np.float64)
         check_shape(y_values, "y_nm", u_values.shape, remedy="give one y for every u")
         along_u, along_ray = tilt_directions(angle_deg)
         origins = u_values.reshape(-1, 1) * along_u + y_values.reshape(-1, 1) * np.array([0.0, 1.0, 0.0])
-        sums = {name: np.zeros(len(origins)) for name in self.species}
+        borders = np.array([]) if borders_nm is None else np.asarray(borders_nm, dtype=np.float64)
+        n_rays, n_slices = len(origins), borders.size + 1
+        sums = {name: np.zeros(n_slices * n_rays) for name in self.species}
         for ray, points in self._points_along(origins, along_ray):
             depth = self.shape.depth(points)
             share = coverage(depth)
@@ -101,9 +107,12 @@ class Body:
             if depth_weight is not None:
                 share = share * depth_weight(depth[inside])
             values = self.chemistry.evaluate(self.chemistry.local(points, depth[inside]))
+            if borders.size:
+                ray = ray + n_rays * np.searchsorted(borders, points @ along_ray)
             for name, density in values.species().items():
-                sums[name] += np.bincount(ray, weights=density * share, minlength=len(origins)) * RAY_STEP_NM
-        return {name: total.reshape(u_values.shape) for name, total in sums.items()}
+                sums[name] += np.bincount(ray, weights=density * share, minlength=n_slices * n_rays) * RAY_STEP_NM
+        shape = u_values.shape if borders_nm is None else (n_slices, *u_values.shape)
+        return {name: total.reshape(shape) for name, total in sums.items()}
 
     def _points_along(self, origins: Floats, direction: Floats) -> Iterator[tuple[NDArray[np.int64], Floats]]:
         """Yield (ray index, point) arrays of bounded size that cover the shape along every ray."""

@@ -9,10 +9,12 @@ from .._typing import Floats
 from .._validation import fail
 from ..constants import ATOMIC_WEIGHT_G_PER_MOL, AVOGADRO_PER_MOL, CARBON_FILM_DENSITY_G_PER_CM3, SPECIES_ELEMENT
 from ..phantoms import Phantom
+from .broadening import broadened, slice_borders_nm
 from .damage import damage, damaged_share, near_surface
 from .settings import Acquisition
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
+_CORNERS = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,15 +189,17 @@ def _under_the_probe(
     *,
     depth_weight: Callable[[Floats], Floats] | None = None,
 ) -> dict[str, Floats]:
-    angle = exposure.angle_deg
-    if acquisition.probe_fwhm_nm == 0:
-        return phantom.areal_densities(angle, exposure.u_nm, exposure.y_nm, depth_weight=depth_weight)
-    sigma = acquisition.probe_fwhm_nm / FWHM_PER_SIGMA
-    offsets = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * sigma
+    angle, offsets = exposure.angle_deg, np.zeros((1, 2))
+    if acquisition.probe_fwhm_nm > 0:
+        offsets = _CORNERS * acquisition.probe_fwhm_nm / FWHM_PER_SIGMA
     u = exposure.u_nm + offsets[:, 0, None, None]
     y = exposure.y_nm + offsets[:, 1, None, None]
-    maps = phantom.areal_densities(angle, u, y, depth_weight=depth_weight)
-    return {name: values.mean(axis=0) for name, values in maps.items()}
+    borders = slice_borders_nm(phantom, angle) if acquisition.beam_broadening else np.array([])
+    slices = phantom.areal_densities(angle, u, y, depth_weight=depth_weight, borders_nm=borders)
+    slices = {name: values.mean(axis=1) for name, values in slices.items()}
+    if acquisition.beam_broadening:
+        return broadened(slices, acquisition)
+    return {name: values[0] for name, values in slices.items()}
 
 
 def zone_share(acquisition: Acquisition, *, angle_deg: float) -> float:

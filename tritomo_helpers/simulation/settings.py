@@ -57,6 +57,9 @@ class Acquisition:
     probe_fwhm_nm : float
         Gaussian probe, averaged over the depth of a particle: a 25 mrad cone focused on its middle is up to 5 nm wide
         at its ends (ours: 2.5 nm).
+    beam_broadening : bool
+        Scattering widens the probe on its way down: behind 200 nm, 7 % of what a pixel sees lies more than 4.63 nm
+        aside.
     drift_nm : float
         How far the specimen moves during one image, in a direction of its own each time (ours).
     misalignment_px : float
@@ -113,6 +116,7 @@ class Acquisition:
     plural_elastic: bool = True
     film_thickness_nm: float = 4.0
     probe_fwhm_nm: float = 2.5
+    beam_broadening: bool = True
     drift_nm: float = 1.5
     misalignment_px: float = 1.5
     axis_rotation_deg: float = 0.3
@@ -142,7 +146,7 @@ class Acquisition:
         for name in ("channeling_gain", "channeling_oxygen"):
             check_range(getattr(self, name), name, -0.99, 10, remedy="give a relative change, such as 0.3")
         check_positive(self.zone_width_deg, "zone_width_deg")
-        for name in ("plural_elastic", "counting_noise", "repeats"):
+        for name in ("plural_elastic", "beam_broadening", "counting_noise", "repeats"):
             check_flag(getattr(self, name), name)
         self._check_signals()
 
@@ -257,7 +261,13 @@ class Acquisition:
             ),
             0.0,
         )
-        off |= {"plural_elastic": False, "counting_noise": False, "eds": Eds.ideal(), "eels": Eels.ideal()}
+        off |= {
+            "plural_elastic": False,
+            "beam_broadening": False,
+            "counting_noise": False,
+            "eds": Eds.ideal(),
+            "eels": Eels.ideal(),
+        }
         off["signals"] = ("adf",)
         return cls(**{**off, **changes})
 
