@@ -39,28 +39,32 @@ def needle_alignment(report: Report, files: Files, *, method: str) -> Arrays:
     "twin/pristine-1/adf-tomograms",
     datasets=("twin/pristine-1",),
     parts={"twin/pristine-1": ("adf",)},
-    tolerance={"tv": 0.02, "genfire": 0.02, "unit_counts": 50.0},
+    tolerance={"tv": 0.02, "genfire": 0.02, "unit_density": 0.01},
     tv={"n_folds": 1},
     genfire={"oversampling": 3, "interpolation_radius_px": 0.1, "n_iterations": 1000},
 )
 def twin_adf_tomograms(report: Report, files: Files, *, tv: Mapping[str, Any], genfire: Mapping[str, Any]) -> Arrays:
-    """Align the ADF series of pristine-1 as recorded and reconstruct it twice; the truth is not used.
+    """Turn the ADF series of pristine-1 into thickness, align it as recorded and reconstruct it twice, truth unseen.
 
     ``tv``, ``genfire`` : float16 (z, y, x), density in units of the mean inside Otsu's threshold of the same volume.
-    ``unit_counts`` : that mean in counts per voxel, of either. ``support`` : bool (z, y, x). ``voxel_size_nm``.
+    ``unit_density`` : that mean over the density of NCM111, of either. ``support`` : bool (z, y, x). ``voxel_size_nm``.
     The center of mass lies on the tilt axis.
     """
     import numpy as np
     from skimage.filters import threshold_otsu
 
-    from .. import alignment, io, tilt_series, tomography
+    from .. import alignment, io, simulation, tilt_series, tomography
+    from ..spectroscopy import elastic
 
     adf = io.load_tilt_series(files["twin/pristine-1"]["adf"])
     report(0.02, "aligning")
     masks = tilt_series.otsu_masks(adf)
     vacuum = [tilt_series.background_level(image, mask)[0] for image, mask in zip(adf.images, masks, strict=True)]
-    clean = adf.replace(images=np.where(masks, adf.images - np.array(vacuum)[:, None, None], 0))
-    aligned = alignment.apply(clean, alignment.estimate(adf))
+    scan = simulation.Acquisition()
+    clean = np.where(masks, adf.images - np.array(vacuum)[:, None, None], 0)
+    share = clean / (scan.electrons_per_pixel * scan.adf_efficiency)
+    thickness = adf.replace(images=elastic.thickness_from_adf(share), label="thickness (nm)")
+    aligned = alignment.apply(thickness, alignment.estimate(thickness))
     support = tomography.support_from_masks(aligned.replace(images=tilt_series.otsu_masks(aligned)))
     volumes, units = {}, []
     for done, (method, options) in zip((0.05, 0.3), (("tv", tv), ("genfire", genfire)), strict=True):
@@ -71,7 +75,7 @@ def twin_adf_tomograms(report: Report, files: Files, *, tv: Mapping[str, Any], g
         volumes[method] = (values / units[-1]).astype(np.float16)
     return {
         **volumes,
-        "unit_counts": np.array(units),
+        "unit_density": np.array(units) / aligned.pixel_size_nm,
         "support": support,
         "voxel_size_nm": np.array(aligned.pixel_size_nm),
     }
