@@ -46,3 +46,15 @@ def test_replace_checks_again():
     assert tomogram.replace(quantity="O (at%)").quantity == "O (at%)"
     with pytest.raises(ValueError, match="voxel_size_nm"):
         tomogram.replace(voxel_size_nm=0)
+
+
+def test_containers_are_printed_in_one_line():
+    series = TiltSeries(np.zeros((15, 64, 64), np.float32), np.arange(15), 4.63, "ADF (counts)")
+    expected = (
+        "TiltSeries(images=float32 15 × 64 × 64, tilt_angles_deg=float64 15, pixel_size_nm=4.63, label='ADF (counts)')"
+    )
+    assert repr(series) == expected
+    assert (
+        repr(Tomogram(np.zeros((4, 4, 4)), 4.63, "x"))
+        == "Tomogram(values=float64 4 × 4 × 4, voxel_size_nm=4.63, quantity='x')"
+    )

@@ -416,3 +416,13 @@ def test_bad_sweeps_are_refused():
         viewer.sweep(lambda a: str(a), alt="Shown.", a=[1])
     with pytest.raises(ValueError, match="expected a function when live"):
         viewer.sweep([np.eye(3)], alt="Shown.", live=True, a=[1])
+
+
+def test_no_label_and_no_setting_breaks_a_page():
+    shown = viewer.Viewer(
+        "sweep", "Shown.", {"label": "<!-- </script> <b>", "setting": float("nan"), "ends": (1, np.inf)}, b""
+    )
+    script = shown.html.partition('type="application/json">')[2].partition("</script>")[0]
+    read = json.loads(script)
+    assert (read["label"], read["setting"], read["ends"]) == ("<!-- </script> <b>", None, [1, None])
+    assert "<!--" not in script

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ._representation import short_repr
 from ._validation import check_increasing, check_ndim, check_positive, fail
 
 Given = TypeVar("Given")
@@ -75,6 +76,8 @@ class TiltSeries(_Container):
     pixel_size_nm: float
     label: str = ""
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         check_ndim(self.images, "images", "tilt, y, x")
         self._set("images", _read_only(self.images))
@@ -122,6 +125,8 @@ class SpectrumTiltSeries(_Container):
     energy_ev: NDArray[np.float64]
     pixel_size_nm: float
     label: str = ""
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_ndim(self.counts, "counts", "tilt, y, x, energy")
@@ -172,6 +177,8 @@ class Tomogram(_Container):
     values: Any
     voxel_size_nm: float
     quantity: str = field(default="")
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_ndim(self.values, "values", "z, y, x")

@@ -4,12 +4,14 @@ import base64
 import html
 import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
-from tools.book import ROOT, checks, cli, execute, fold, offline, stage
+from tools.book import ROOT, checks, cli, execute, fold, offline, stage, vendor
 from tritomo_helpers import datasets
 from tritomo_helpers.teaching.data import provenance_box
 
@@ -407,10 +409,57 @@ def test_what_a_chapter_hands_over_is_found_in_its_calls():
     assert list(stage.calls(found, "teaching.data")) == []
 
 
-def test_api_page_names_every_public_function():
-    page = stage.api_page()
-    for name in ("teaching.claim", "products.get", "containers.TiltSeries", "datasets.fetch"):
-        assert f":: tritomo_helpers.{name}\n" in page
+def test_reference_has_one_page_per_module_with_every_public_function():
+    assert ":: tritomo_helpers.teaching.claim\n" in stage.reference_page("teaching")
+    assert ":: tritomo_helpers.datasets.fetch\n" in stage.reference_page("datasets")
+    assert "class:: tritomo_helpers.containers.TiltSeries\n" in stage.reference_page("containers")
+    assert "tritomo_helpers.spectroscopy.xray." in stage.reference_page("spectroscopy"), "modules inside a module"
+    assert "| [teaching](reference/teaching) | What a chapter needs" in stage.modules_page()
+    toc = stage.with_reference({"root": "intro", "parts": [{"chapters": [{"file": "api"}, {"file": "a"}]}]})
+    assert {"file": "reference/eels"} in toc["parts"][0]["chapters"][0]["sections"]
+    assert "sections" not in toc["parts"][0]["chapters"][1]
+
+
+def test_pages_say_that_there_is_no_repository_and_show_no_button(tmp_path, monkeypatch):
+    shown = stage.config(tmp_path, vendored=False)
+    assert "repository" not in shown
+    assert shown["html"]["use_repository_button"] is False
+    assert "not public yet" in shown["sphinx"]["config"]["myst_substitutions"]["launch"]
+    monkeypatch.setattr(stage, "ROOT", tmp_path)
+    settings = (ROOT / "_config.yml").read_text().replace('url: ""', "url: https://example.org/tritomo")
+    (tmp_path / "_config.yml").write_text(settings)
+    public = stage.config(tmp_path, vendored=False)
+    assert public["launch_buttons"]["binderhub_url"]
+    assert "git clone https://example.org/tritomo" in public["sphinx"]["config"]["myst_substitutions"]["clone"]
+
+
+FLAWED = [
+    '<link rel="preload" as="font" href="a">',
+    '<button class="btn search-button-field x" aria-label="Search">',
+    '<summary aria-label="Toggle hidden content">',
+    '<script type="text/x-thebe-config">{}</script>',
+    '<div role="list" class="citation-list">',
+]
+
+
+@pytest.mark.parametrize("flaw", FLAWED)
+def test_flaw_of_the_theme_is_mended_or_reported(flaw):
+    assert len(checks.flaws(flaw)) == 1
+    assert checks.flaws(cli.mend(flaw + "\n")) == []
+    changed = flaw.replace("<", "<", 1).replace(" ", "  data-new  ", 1)  # the theme writes it another way
+    assert len(checks.flaws(cli.mend(changed))) == 1 or changed == flaw
+
+
+def test_package_with_another_content_is_refused(tmp_path, monkeypatch):
+    def pack(command, *, cwd, **_):
+        (Path(cwd) / "a.tgz").write_bytes(b"something else")
+        return subprocess.CompletedProcess(command, 0, stdout="a.tgz\n", stderr="")
+
+    monkeypatch.delenv("TRITOMO_OFFLINE", raising=False)
+    monkeypatch.setattr(vendor.shutil, "which", lambda _: "npm")
+    monkeypatch.setattr(vendor.subprocess, "run", pack)
+    assert "another content than expected" in vendor.fetch({"requirejs@2.3.6": ""}, tmp_path / "vendor")
+    assert {*vendor.PAGES, *vendor.AXE} <= vendor.INTEGRITY.keys()
 
 
 # ---------------------------------------------------------------- what is made before the chapters run

@@ -59,13 +59,16 @@ def test_page_shows_the_numbers_that_were_computed(run, pages):
 def test_page_shows_its_cost_a_launch_button_and_where_figures_come_from(run, pages):
     page = (pages / f"{run.name}.html").read_text(encoding="utf-8")
     assert "Measured when this page was built" in page
-    assert f"urlpath=lab/tree/book/{run.name}.ipynb" in page, "Binder opens this notebook in JupyterLab"
+    public = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    launches = f"urlpath=lab/tree/book/{run.name}.ipynb" in page
+    assert launches is bool(public), "Binder opens this notebook in JupyterLab, once there is a repository to open"
     figures = sum(stage.shows_figure(cell) for cell in run.notebook.cells if cell.cell_type == "code")
     assert page.count('<details class="tt-provenance"') >= figures
 
 
-def test_links_lead_somewhere_and_pictures_are_described(pages):
-    assert checks.page_problems(pages) == []
+def test_links_lead_somewhere_and_pictures_are_sharp_and_described_and_terms_linked(pages):
+    linked = {path.stem for path in NOTEBOOKS} | {"index", "intro", "how-to-use"}
+    assert checks.page_problems(pages, linked) == []
 
 
 def test_performance_page_lists_every_chapter(pages):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 
 from tools.book import ROOT
 from tritomo_helpers import io
@@ -33,3 +34,14 @@ def test_python_runs_as_it_stands(tmp_path):
     assert values.shape == (64, 64, 64)
     assert np.isfinite(values).all()
     assert values.max() > 0
+    assert "tritomo-viewer" in (tmp_path / "particle.html").read_text(encoding="utf-8"), "the picture it promises"
+
+
+def test_address_of_the_repository_is_one_setting():
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    hosts = re.findall(r"https?://(?:github\.com|mybinder\.org)/[^\s)>]*tritomo[^\s)>]*", TEXT)
+    assert all(address and address in host for host in hosts), "while it is empty the README leads nowhere"
+
+
+def test_commands_use_the_environment_of_the_repository():
+    assert re.findall(r"(?<!\.venv/bin/)\bpython -m\b", TEXT) == []

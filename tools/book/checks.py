@@ -194,8 +194,8 @@ def claim_problems(notebook: Any, name: str) -> list[str]:
     from tritomo_helpers.teaching.claims import in_range
 
     claims = execute.records(notebook, "claim")
-    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
-    quoted = set(re.findall(r"\{glue:[a-z]*\}`([\w-]+)[^`]*`", text))
+    roles = [role for block in _texts_in_order(notebook) for role in block.roles]
+    quoted = {content.partition(":")[0].strip() for name, content in roles if name.startswith("glue:")}
     problems = [
         f"{name}: {c['name']} = {c['shown']} is outside {c['low']} to {c['high']} ({c['why']})"
         for c in claims
@@ -238,13 +238,7 @@ def png_width(data: bytes) -> int:
 
 def exercise_problems(notebook: Any, name: str) -> list[str]:
     """Return exercises whose stub is not judged "not yet", or whose hidden solution is not judged "right"."""
-    hidden: dict[int, bool] = {}
-    inside = False
-    for index, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown":
-            for mark in re.findall(r"\{solution-(start|end)\}", cell.source):
-                inside = mark == "start"
-        hidden[index] = inside
+    hidden = {number: inside for number, _, _, inside in fold.located(notebook.cells)}
     verdicts: dict[str, dict[bool, list[str]]] = {}
     for record in execute.records(notebook, "check"):
         verdicts.setdefault(record["id"], {True: [], False: []})[hidden[record["cell"]]].append(record["kind"])
@@ -349,14 +343,46 @@ def sharpness_problems(page: Path, images: Iterable[dict[str, str]]) -> list[str
     return problems
 
 
+def term_problems(pages: Path, names: Collection[str]) -> list[str]:
+    """Return the terms of the glossary that a built page does not link where they first appear."""
+    found = [path for name in sorted(names) if (path := pages / f"{name}.html").exists()]
+    return [problem for path in found for problem in terms.page_problems(path.read_text(encoding="utf-8"), path.name)]
+
+
+class _Flaws(HTMLParser):
+    """What a browser or a screen reader objects to in the pages of the theme."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        known = {
+            "a font is loaded early": tag == "link" and values.get("as") == "font",
+            "a search button hides its words": "search-button-field" in values.get("class", "")
+            and "aria-label" in values,
+            "a summary hides its words": tag == "summary" and "aria-label" in values,
+            "live code is offered": tag == "script" and "thebe" in (values.get("src", "") + values.get("type", "")),
+            "a list has no items": values.get("role") == "list" and "citation-list" in values.get("class", ""),
+        }
+        self.said += [flaw for flaw, there in known.items() if there]
+
+
+def flaws(page: str) -> list[str]:
+    """Return the known flaws of the theme that a page still has."""
+    return list(dict.fromkeys(_Flaws(page).said))
+
+
 def page_problems(pages: Path, linked: Collection[str] = ()) -> list[str]:
     """Return broken links, missing files, blurred or undescribed pictures in a folder of built pages.
 
     On the pages named `linked` each term of the glossary must be linked where it first appears.
     """
+    problems = term_problems(pages, linked)
     read = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(pages.rglob("*.html"))}
     read = {path: page for path, page in read.items() if not {"_static", "vendor"} & set(path.relative_to(pages).parts)}
-    problems = []
     for path, page in read.items():
         name = path.relative_to(pages)
         problems += [f"{name}: {fault}" for fault in sharpness_problems(path, page.images)]
@@ -370,8 +396,6 @@ def page_problems(pages: Path, linked: Collection[str] = ()) -> list[str]:
                 problems.append(f"{name}: {link} leads nowhere")
             elif parts.fragment and target in read and unquote(parts.fragment) not in read[target].ids:
                 problems.append(f"{name}: {link} has no such place")
-        if path.stem in linked:
-            problems += terms.page_problems(path.read_text(encoding="utf-8"), str(name))
         problems += [
             f"{name}: {image.get('src', 'a picture')[:60]} has no alt text"
             for image in page.images

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from tools.book import BOOK, BUILD, ROOT, checks, offline, stage, vendor
+from tools.book import BOOK, BUILD, ROOT, checks, offline, sphinx_extension, stage, vendor
 from tools.book.execute import execute
 from tritomo_helpers.store.files import locked
 
@@ -100,9 +100,9 @@ def build(
         runs.append(run)
         how = "unchanged, kept" if run.cached else "run"
         print(f"{how}: {run.seconds:.0f} s, {run.peak_mb:.0f} MB, {run.download_mb:.1f} MB to download")
-    problems += checks.run_problems(runs, strict=strict)
-    if only:
-        problems += checks.written_problems(notebooks, whole)
+    problems += checks.written_problems(files if not only else notebooks, whole) + checks.run_problems(
+        runs, strict=strict
+    )
     if any(run.error for run in runs):
         return problems
 
@@ -116,6 +116,9 @@ def build(
     )
     complete = not any(run.unavailable for run in runs) and not only and not missing
     problems += sphinx(source, pages, warnings_are_errors=complete)
+    linked = stage.toc_files(toc) if complete and "glossary" in stage.toc_files(toc) else [run.name for run in runs]
+    unlinked = {*linked} - {*sphinx_extension.NO_PAGE}
+    problems += checks.page_problems(pages, unlinked) if complete else checks.term_problems(pages, unlinked)
     for run in runs:
         if run.unavailable:
             print(f"{run.name} shows a box instead of results: {', '.join(run.unavailable)} could not be had.")
@@ -202,9 +205,14 @@ def sphinx(source: Path, pages: Path, *, warnings_are_errors: bool) -> list[str]
     fresh = out / "_build" / "html"
     if not (fresh / "index.html").exists():
         return [f"Sphinx failed ({done.returncode}); its messages are above"]
-    for page in fresh.rglob("*.html"):
-        page.write_text(mend(page.read_text(encoding="utf-8")), encoding="utf-8")
+    problems: list[str] = []
+    for page in sorted(fresh.rglob("*.html")):
+        mended = mend(page.read_text(encoding="utf-8"))
+        page.write_text(mended, encoding="utf-8")
+        problems += [f"{page.name}: {flaw}; the patterns of `MENDED` no longer match" for flaw in checks.flaws(mended)]
     shutil.rmtree(pages, ignore_errors=True)
     shutil.move(fresh, pages)
     shutil.rmtree(out)
-    return [f"Sphinx ended with {done.returncode}; its messages are above"] if done.returncode else []
+    if done.returncode:
+        problems.insert(0, f"Sphinx ended with {done.returncode}; its messages are above")
+    return problems

@@ -28,6 +28,7 @@ import nbformat
 
 from tools.book import lineage
 from tools.book.execute import records
+from tools.book.prose import blocks
 
 PREPARED = "How it was prepared"
 KEEP, FOLD = "keep-visible", "fold"
@@ -64,10 +65,11 @@ def located(cells: list[Any]) -> Iterator[tuple[int, Any, str, bool]]:
     section, hidden = "", False
     for number, cell in enumerate(cells):
         if cell.cell_type == "markdown":
-            for heading in re.findall(r"(?m)^## +(.+?) *$", cell.source):
-                section = heading.lower()
-            for mark in re.findall(r"\{solution-(start|end)\}", cell.source):
-                hidden = mark == "start"
+            for block in blocks(cell.source):
+                if block.kind == "heading" and block.level == 2:
+                    section = block.text.strip().lower()
+                elif block.name in ("solution-start", "solution-end"):
+                    hidden = block.name == "solution-start"
         yield number, cell, section, hidden
 
 

@@ -69,6 +69,12 @@ def blocks(markdown: str) -> list[Block]:
     return list(_blocks(markdown))
 
 
+def directive(markdown: str, name: str) -> str:
+    """Return the content of the first directive of that name, or ""."""
+    fences = [token for token in _parser().parse(markdown) if token.type in ("fence", "colon_fence")]
+    return next((token.content for token in fences if token.info.strip().startswith(f"{{{name}}}")), "")
+
+
 def _blocks(markdown: str) -> Iterator[Block]:
     kind, level, numbered = "paragraph", 0, 0
     for token in _parser().parse(markdown):

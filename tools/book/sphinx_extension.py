@@ -28,7 +28,7 @@ class MarkedNumber(SphinxRole):
 # Texts that are no place for a link, and pages that are.
 _NO_PLACE = (nodes.title, nodes.FixedTextElement, nodes.literal, nodes.reference, nodes.raw, nodes.math, nodes.comment)
 _NO_PLACE += (nodes.Invisible, nodes.math_block, nodes.term, nodes.system_message, addnodes.desc, addnodes.pending_xref)
-_NO_PAGE = ("glossary", "api", "reference", "bibliography", "data-and-licences")
+NO_PAGE = ("glossary", "api", "reference", "bibliography", "data-and-licences")
 
 
 class LinkTerms(SphinxTransform):
@@ -38,7 +38,7 @@ class LinkTerms(SphinxTransform):
 
     def apply(self, **_: Any) -> None:
         """Link the terms of one page."""
-        if self.env.docname.startswith(_NO_PAGE) or "glossary" not in self.env.found_docs:
+        if self.env.docname.startswith(NO_PAGE) or "glossary" not in self.env.found_docs:
             return
         waiting = sorted(terms.glossary(), key=len, reverse=True)
         for node in list(self.document.findall()):

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import importlib
 import inspect
 import pkgutil
 import re
@@ -82,6 +83,8 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
+LAUNCH = "The rocket at the top of a chapter opens its notebook in JupyterLab on a small cloud machine."
+NO_LAUNCH = "The repository of this book is not public yet, so these pages have no button that opens a chapter on a cloud machine."
 SECONDS_PER_FIGURE, SECONDS_PER_LINE = 20, 3
 
 
@@ -244,34 +247,57 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _public_modules() -> list[str]:
+def public_modules() -> list[str]:
     """Return the public modules of the package, folders by their own name."""
     import tritomo_helpers
 
     return sorted(m.name for m in pkgutil.iter_modules(tritomo_helpers.__path__) if not m.name.startswith("_"))
 
 
-def api_page() -> str:
-    """Return the reference of every public function and class, module by module, from the docstrings."""
-    import importlib
-
-    lines: list[str] = []
-    for name in _public_modules():
-        module = importlib.import_module(f"tritomo_helpers.{name}")
-        public = getattr(module, "__all__", None) or [
-            key
-            for key, value in vars(module).items()
-            if not key.startswith("_") and getattr(value, "__module__", "").startswith(module.__name__)
-        ]
-        lines += [f"## {name}", "", "```{eval-rst}", f".. automodule:: {module.__name__}", "   :no-members:", ""]
-        for key in public:
-            value = getattr(module, key)
-            if inspect.isclass(value):
-                lines += [f".. autoclass:: {module.__name__}.{key}", "   :members:", ""]
-            elif callable(value):
-                lines += [f".. autofunction:: {module.__name__}.{key}", ""]
-        lines += ["```", ""]
+def reference_page(name: str) -> str:
+    """Return the reference of one module, every public function and class from its docstring, as MyST."""
+    lines = [f"# {name}", "", "```{eval-rst}", *_members(f"tritomo_helpers.{name}"), "```", ""]
     return "\n".join(lines)
+
+
+def _members(name: str) -> list[str]:
+    """Return the directives that document a module; modules that it names among its members come after its own."""
+    module = importlib.import_module(name)
+    public = getattr(module, "__all__", None) or [
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_") and getattr(value, "__module__", "").startswith(name)
+    ]
+    lines, inner = [f".. automodule:: {name}", "   :no-members:", ""], []
+    for key in public:
+        value = getattr(module, key)
+        if inspect.ismodule(value):
+            inner += [f".. rubric:: {key}", "", *_members(value.__name__)]
+        elif inspect.isclass(value):
+            lines += [f".. autoclass:: {name}.{key}", "   :members:", ""]
+        elif callable(value):
+            lines += [f".. autofunction:: {name}.{key}", ""]
+    return lines + inner
+
+
+def modules_page() -> str:
+    """Return the table of the modules, each with its page, as MyST."""
+    rows = ["| module | what it is for |", "|---|---|"]
+    for name in public_modules():
+        purpose = inspect.getdoc(importlib.import_module(f"tritomo_helpers.{name}")) or ""
+        rows.append(f"| [{name}](reference/{name}) | {purpose.partition(chr(10))[0].replace('|', '')} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_reference(toc: dict[str, Any]) -> dict[str, Any]:
+    """Return the table of contents with one page per module below the page of the package."""
+    pages = [{"file": f"reference/{name}"} for name in public_modules()]
+
+    def below(chapter: dict[str, Any]) -> dict[str, Any]:
+        return {**chapter, "sections": pages} if chapter["file"] == "api" else chapter
+
+    parts = [{**part, "chapters": [below(chapter) for chapter in part["chapters"]]} for part in toc.get("parts", [])]
+    return {**toc, "parts": parts}
 
 
 def data_page() -> str:
@@ -286,6 +312,14 @@ def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:
     settings: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     settings["execute"] = {"execute_notebooks": "off"}
     options = settings["sphinx"]["config"]
+    address = settings["repository"]["url"] or ""
+    if not address:  # no button that leads nowhere
+        settings["html"].update(use_repository_button=False, use_issues_button=False)
+        del settings["repository"], settings["launch_buttons"]
+    options["myst_substitutions"] = {
+        "clone": f"`git clone {address or '<address of the repository>'} tritomo`",
+        "launch": LAUNCH if address else NO_LAUNCH,
+    }
     options["html_extra_path"] = [str(srcdir / "_extra")]
     if vendored:
         options.update(vendor.sphinx_config())
@@ -309,10 +343,15 @@ def stage(
     for name, page in {
         "performance": lambda: performance_page(runs, prepared),
         "data-and-licences": data_page,
-        "api": api_page,
+        "api": modules_page,
     }.items():
         if name in wanted:
             (generated / f"{name}.md").write_text(page(), encoding="utf-8")
+    if "api" in wanted:
+        toc = with_reference(toc)
+        (into / "reference").mkdir()
+        for name in public_modules():
+            (into / "reference" / f"{name}.md").write_text(reference_page(name), encoding="utf-8")
     (into / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), encoding="utf-8")
     (into / "_extra").mkdir(exist_ok=True)
     if vendored:

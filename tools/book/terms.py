@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from tools.book import BOOK
+from tools.book.prose import directive
 
 # Words of the field that a new student looks up. Each must be in the glossary.
 # fmt: off
@@ -45,9 +46,8 @@ STANDS_AS = {
 @functools.cache
 def glossary(path: Path = BOOK / "glossary.md") -> tuple[str, ...]:
     """Return the terms of the glossary."""
-    inside = re.search(r"```\{glossary\}\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M)
-    lines = inside[1].splitlines() if inside else []
-    return tuple(line.strip() for line in lines if line.strip() and not line.startswith(" "))
+    inside = directive(path.read_text(encoding="utf-8"), "glossary")
+    return tuple(line.strip() for line in inside.splitlines() if line.strip() and not line.startswith(" "))
 
 
 def undefined(known: Iterable[str] | None = None) -> list[str]:

@@ -3,6 +3,8 @@
 Without npm, or without a network for it, the pages keep the links to the servers: they work, but not offline.
 """
 
+import base64
+import hashlib
 import os
 import shutil
 import subprocess
@@ -17,6 +19,15 @@ VENDOR = BUILD / "vendor"
 # Package and version -> the folder inside it that is served.
 PAGES = {"mathjax@3.2.2": "es5", "requirejs@2.3.6": "", "@jupyter-widgets/html-manager@1.0.15": "dist"}
 AXE = {"axe-core@4.14.1": ""}  # for the tests alone; never part of the book
+# What npm must deliver: the digest that its registry names, kept here so that nothing else can come in its place.
+INTEGRITY = {
+    "mathjax@3.2.2": "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
+    "requirejs@2.3.6": "ipEzlWQe6RK3jkzikgCupiTbTvm4S0/CAU5GlgptkN5SO6F3u0UD0K18wy6ErDqiCyP4J4YYe1HuAShvsxePLg==",
+    "@jupyter-widgets/html-manager@1.0.15": (
+        "5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA=="
+    ),
+    "axe-core@4.14.1": "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+}
 # What no page asks for: source maps, other builds of the same code, speech in other languages.
 UNUSED = ("*.map", "node-main.js", "*-svg*.js", "bin", "mathmaps", "embed.js", "libembed-amd.js", "*.md")
 
@@ -51,6 +62,9 @@ def fetch(packages: dict[str, str], into: Path = VENDOR) -> str:
             if said.returncode:
                 return f"npm could not pack {package}: {said.stderr.strip()[-300:] or 'no network?'}"
             archive = Path(folder) / said.stdout.strip().splitlines()[-1]
+            digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+            if digest != INTEGRITY[package]:
+                return f"npm delivered {package} with another content than expected (sha512-{digest})"
             with tarfile.open(archive) as tar:
                 tar.extractall(Path(folder) / "unpacked", filter="data")
             root = Path(folder) / "unpacked" / "package"

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._representation import short_repr
 from .._typing import Floats
 from .._validation import check_finite, check_increasing, check_option, check_shape, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, over_elements
@@ -55,6 +56,8 @@ class Alignment:
     why: tuple[str, ...] = ()
     failures: dict[float, str] = field(default_factory=dict)
     residuals: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg")

@@ -1,5 +1,6 @@
 """The page "Data and licenses" of the book, written from the manifest."""
 
+import re
 from collections.abc import Iterable
 
 from ._manifest import ArchiveMember, Dataset, manifest
@@ -58,6 +59,18 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes / 1e3:.0f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
 
 
+def _words(text: str) -> str:
+    r"""Return a text of the manifest so that Markdown shows it as it is; only code between backticks stays code.
+
+    Examples
+    --------
+    >>> _words("a_b <c> `d_e` $1 [x](y)")
+    'a\\_b \\<c\\> `d_e` \\$1 \\[x\\](y)'
+    """
+    pieces = re.split(r"(`[^`]+`)", text)
+    return "".join(p if i % 2 else re.sub(r"([\\*_\[\]<>{}$|#`~])", r"\\\1", p) for i, p in enumerate(pieces))
+
+
 def _label(name: str) -> str:
     return "data-" + name.lower().replace("_", "-").replace("/", "-")
 
@@ -65,17 +78,20 @@ def _label(name: str) -> str:
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return (
+        "\n".join("| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in line) + " |" for line in lines)
+        + "\n"
+    )
 
 
 def _overview(entries: list[Dataset]) -> str:
     total = sum(entry.size_bytes for entry in entries)
     rows = (
         (
-            f"[{entry.title}](#{_label(entry.name)})",
-            ", ".join(entry.technique),
+            f"[{_words(entry.title)}](#{_label(entry.name)})",
+            _words(", ".join(entry.technique)),
             size_text(entry.size_bytes),
-            entry.license,
+            _words(entry.license),
         )
         for entry in entries
     )
@@ -84,16 +100,16 @@ def _overview(entries: list[Dataset]) -> str:
 
 
 def _section(entry: Dataset) -> str:
-    cite = entry.citation + (f", [doi:{entry.doi}](https://doi.org/{entry.doi})" if entry.doi else "")
+    cite = _words(entry.citation) + (f", [doi:{entry.doi}](https://doi.org/{entry.doi})" if entry.doi else "")
     facts = (
         ("Name", f"`{entry.name}`"),
         ("Source", f"<{entry.source}>"),
-        ("License", entry.license),
+        ("License", _words(entry.license)),
         ("Cite", cite),
         ("Download", size_text(entry.size_bytes)),
-        ("Technique", ", ".join(entry.technique)),
-        ("Chapters", "; ".join(entry.chapters)),
-        ("Read it", entry.read),
+        ("Technique", _words(", ".join(entry.technique))),
+        ("Chapters", _words("; ".join(entry.chapters))),
+        ("Read it", _words(entry.read)),
     )
     files = _table(
         ("role", "file", "size", "SHA-256 begins"),
@@ -103,11 +119,12 @@ def _section(entry: Dataset) -> str:
         ),
     )
     listed = "\n".join(f"- **{name}:** {text}" for name, text in facts)
-    return f"({_label(entry.name)})=\n### {entry.title}\n\n{entry.description}\n\n{listed}\n\n{files}"
+    head = f"({_label(entry.name)})=\n### {_words(entry.title)}\n\n{_words(entry.description)}"
+    return f"{head}\n\n{listed}\n\n{files}"
 
 
 def _link(name: str, url: str | ArchiveMember) -> str:
-    return f"[{name}]({url.archive if isinstance(url, ArchiveMember) else url})"
+    return f"[{_words(name)}]({url.archive if isinstance(url, ArchiveMember) else url})"
 
 
 def _twins(entries: list[Dataset]) -> str:
@@ -118,8 +135,9 @@ def _twins(entries: list[Dataset]) -> str:
         options = ", ".join(f"{key} {value}" for key, value in generated.items() if key not in ("particle", "seed"))
         rows.append((f"`{entry.name}`", str(generated["particle"]), options or "none", str(generated["seed"])))
     listed = (
-        f"- **License:** {first.license}\n- **Cite:** {first.citation}\n- **Chapters:** {'; '.join(first.chapters)}\n"
-        f"- **Read it:** {first.read}\n"
+        f"- **License:** {_words(first.license)}\n- **Cite:** {_words(first.citation)}\n"
+        f"- **Chapters:** {'; '.join(first.chapters)}\n"
+        f"- **Read it:** {_words(first.read)}\n"
     )
     table = _table(("name", "particle", "special", "seed"), rows)
-    return f"(data-twin)=\n### The digital twin\n\n{first.description}\n\n{listed}\n{table}"
+    return f"(data-twin)=\n### The digital twin\n\n{_words(first.description)}\n\n{listed}\n{table}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._representation import short_repr
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..phantoms import Phantom
 from . import adf, eds, eels
@@ -76,6 +77,8 @@ class Acquired:
     repeats: Arrays
     truth: Arrays
     acquisition: Acquisition = field(default_factory=Acquisition)
+
+    __repr__ = short_repr
 
 
 class _Store:

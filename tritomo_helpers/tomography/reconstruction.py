@@ -9,6 +9,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._representation import short_repr
 from .._typing import Floats
 from .._validation import check_flag, fail
 from ..containers import TiltSeries, Tomogram, over_elements
@@ -48,6 +49,8 @@ class Reconstruction:
     choices: Mapping[str, Selection] = field(default_factory=dict)
     r_free: Floats = field(default_factory=lambda: np.empty(0))
     notes: tuple[str, ...] = ()
+
+    __repr__ = short_repr
 
     def as_dict(self) -> dict[str, Any]:
         """Return all but the volume, ready for JSON: what it is, how it was made, and how well it fits."""

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -75,8 +76,10 @@ class Viewer:
     @property
     def html(self) -> str:
         """The element with everything it needs, to be placed anywhere in a page."""
-        data = json.dumps(self.config | {"css": asset("viewer.css")}, ensure_ascii=False, separators=(",", ":"))
-        data = data.replace("</", "<\\/").replace("<!--", "<\\!--")
+        config = _without_nan(self.config | {"css": asset("viewer.css")})
+        data = json.dumps(config, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # Inside a script element neither "</script" nor "<!--" may stand, in a label or anywhere else.
+        data = data.replace("<", "\\u003c")
         alt = html.escape(self.alt, quote=True)
         still = base64.b64encode(self.still).decode("ascii")
         function = f"mount{self.kind.capitalize()}"
@@ -114,6 +117,21 @@ class Viewer:
         path = Path(path)
         path.write_text(_DOCUMENT.format(title=html.escape(self.alt), body=self.html), encoding="utf-8")
         return path
+
+
+def _without_nan(value: Any) -> Any:
+    """Return a configuration with null for numbers that JSON does not know.
+
+    Examples
+    --------
+    >>> _without_nan({"a": [1.0, float("nan")], "b": "nan"})
+    {'a': [1.0, None], 'b': 'nan'}
+    """
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _lean(script: str) -> str:
