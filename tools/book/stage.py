@@ -84,7 +84,7 @@ def _time(seconds: float) -> str:
 
 
 LAUNCH = "The rocket at the top of a chapter opens its notebook in JupyterLab on a small cloud machine."
-NO_LAUNCH = "The repository of this book is not public yet, so these pages have no button that opens a chapter on a cloud machine."
+NO_LAUNCH = "The repository is not public yet, so these pages have no button that opens a chapter on a cloud machine."
 SECONDS_PER_FIGURE, SECONDS_PER_LINE = 20, 3
 
 
