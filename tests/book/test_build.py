@@ -325,6 +325,7 @@ def test_figure_is_shown_again_without_its_code():
     assert before.source.endswith("1. A.")
     assert again.outputs[0].data == {"image/png": "iVBOR"}
     assert again.metadata.tags == ["remove-input"]
+    assert again.source, "myst-nb leaves out an empty cell with its output"
     assert "name" not in again.metadata.mystnb.figure, "a label can be given once"
     assert after.source == "Next: b."
 

@@ -114,7 +114,7 @@ def folded(cells: list[Any]) -> list[Any]:
             if prepared:
                 page.append(_merged(prepared))
                 prepared.clear()
-            if cell.source.strip() and not is_visible(cell, section):
+            if "remove-input" not in cell.metadata.get("tags", []) and not is_visible(cell, section):
                 _hide(cell)
             page.append(cell)
     flush()

@@ -182,7 +182,8 @@ def _repeated(figure: Any, name: str) -> list[Any]:
             again = nbformat.v4.new_output(
                 "display_data", {kind: output.data[kind]}, metadata=output.get("metadata", {})
             )
-            cell = nbformat.v4.new_code_cell("", outputs=[again], metadata={"tags": ["remove-input"]})
+            # An empty cell would be left out of the page, with its output.
+            cell = nbformat.v4.new_code_cell("# again", outputs=[again], metadata={"tags": ["remove-input"]})
             image = figure.metadata["mystnb"].get("image", {})
             cell.metadata["mystnb"] = {"image": image, "figure": {"caption": f"Once more, {{numref}}`{name}`."}}
             return [cell]

@@ -29,8 +29,9 @@ FOLDER = Path(__file__).parent / "quizzes"
 # What a notebook needs without the styles of the book: an answer's reason is hidden until the answer is chosen.
 _STYLE = (
     ".tt-quiz{border:1px solid #8884;border-radius:.25rem;padding:.4rem .8rem;margin:.6rem 0}"
-    ".tt-quiz legend{font-weight:600;font-size:1em;width:auto;float:none;margin:0;padding:0 .3rem}"
-    ".tt-quiz label{cursor:pointer;margin:0 0 0 .4rem}.tt-quiz p{display:none;margin:.1rem 0 .4rem 1.6rem}"
+    ".tt-quiz legend{float:left;width:100%;font-weight:600;font-size:1em;margin:0 0 .3rem;padding:0}"
+    ".tt-quiz div{clear:both;display:grid;grid-template-columns:1.6rem 1fr;align-items:baseline}"
+    ".tt-quiz label{cursor:pointer;margin:0}.tt-quiz p{display:none;grid-column:2;margin:.1rem 0 .4rem}"
     ".tt-quiz input:checked~p{display:block}"
 )
 
