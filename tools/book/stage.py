@@ -197,7 +197,7 @@ def with_boxes(cells: Sequence[Any], *, provenance_box: Any) -> list[Any]:
     page: list[Any] = []
     for cell in cells:
         page.append(cell)
-        if cell.cell_type != "code" or not cell.source.strip():
+        if cell.cell_type != "code" or "remove-input" in cell.metadata.get("tags", []):
             continue
         fetched.update(dict.fromkeys(r["name"] for r in records(nbformat.v4.new_notebook(cells=[cell]), "data")))
         here = lineage.statements(cell)
