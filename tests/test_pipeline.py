@@ -15,6 +15,7 @@ import pytest
 from tritomo_helpers import io, particles, pipeline
 from tritomo_helpers.__main__ import main
 from tritomo_helpers.containers import SpectrumTiltSeries, TiltSeries
+from tritomo_helpers.pipeline import chemistry
 from tritomo_helpers.pipeline.study import _flag_outliers
 from tritomo_helpers.projection import Projector
 
@@ -152,7 +153,8 @@ def test_what_is_neither_folder_nor_dataset(tmp_path):
         pipeline.process("nothing", out=tmp_path)
     with pytest.raises(ValueError, match="method: expected one of 'best', 'paper'"):
         pipeline.process(tmp_path, out=tmp_path, method="fast")
-    with pytest.raises(ValueError, match="k_factors: expected None"):
+    io.save(adf_series(), tmp_path / "adf.mrc")
+    with pytest.raises(ValueError, match="k_factors: expected one for each of O, Mn, Co, Ni, got O"):
         pipeline.process(tmp_path, out=tmp_path, k_factors={"O": 1.0})
 
 
@@ -266,6 +268,35 @@ def test_exit_codes(done, tmp_path, capsys):
     assert caught.value.code == 2
 
 
+def test_errors_of_the_mean_composition_are_those_of_repeated_counting():
+    totals, k = {"O": 9000.0, "Mn": 3000.0, "Co": 2500.0}, {"O": 1.0, "Mn": 0.5, "Co": 0.4}
+    rng = np.random.default_rng(0)
+    _, error = chemistry._mean(totals, {el: np.sqrt(n) for el, n in totals.items()}, k)
+    drawn = {el: rng.poisson(n, 20_000) * k[el] for el, n in totals.items()}
+    for el, counts in drawn.items():
+        assert error[el] == pytest.approx(np.std(counts / sum(drawn.values())), rel=0.03)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("method", ["best", "paper"])
+def test_composition_of_a_pristine_particle(tmp_path, method):
+    """66.67, 11.11 three times; k-factors from the cross-sections that the twin was made with."""
+    out = pipeline.process("twin/tiny", out=tmp_path / "out", method=method)
+    summary = json.loads((out / "summary.json").read_text())
+    for el, truth in {"O": 66.67, "Mn": 11.11, "Co": 11.11, "Ni": 11.11}.items():
+        found, error = (summary["values"][f"{el}_{what}"] for what in ("at_percent", "standard_error"))
+        assert found == pytest.approx(truth, abs=4 * error)
+        assert 0 < error < 0.5
+        assert (out / f"{el}.mrc").exists() is (method == "paper")
+    assert any("cross-sections" in warning for warning in summary["warnings"])
+    if method == "paper":
+        volumes = [io.load_tomogram(out / f"{el}.mrc").values for el in ("O", "Mn", "Co", "Ni")]
+        total = np.sum(volumes, axis=0)
+        np.testing.assert_allclose(total[np.isfinite(total)], 100, rtol=1e-4)
+        header = (out / "profiles.csv").read_text().splitlines()[0]
+        assert "Co_at_percent_mean,Co_at_percent_sd" in header
+
+
 # --- killed runs, workers, real data -------------------------------------------------------------------------------
 
 
@@ -333,7 +364,6 @@ def test_the_real_needle_goes_through_and_says_what_was_not_possible(tmp_path):
     out = pipeline.process(tmp_path / "needle", out=tmp_path / "out")
     summary = json.loads((out / "summary.json").read_text())
     assert any("the frame cuts the specimen along" in warning for warning in summary["warnings"])
-    assert any("touches the border" in warning for warning in summary["warnings"])
     assert set(summary["not_done"]) == {"composition", "valence"}
     assert summary["values"]["n_tilts"] >= 70
 

@@ -17,7 +17,8 @@ ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "
 """Role to the label of its container."""
 
 SETTINGS = "tritomo.yaml"
-_KNOWN_SETTINGS = ("files", "tilt_angles_deg", "tilt_axis", "pixel_size_nm")
+_KNOWN_SETTINGS = ("files", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "elements")
+ELEMENTS = ("O", "Mn", "Co", "Ni")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,11 @@ class Understood:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements to be looked for in X-ray spectra: those of ``tritomo.yaml``, else O, Mn, Co and Ni."""
+        return tuple(self.settings.get("elements", ELEMENTS))
+
     def table(self) -> str:
         """Return all of it as lines of text."""
         lines = [f"{self.name}"]
@@ -120,7 +126,7 @@ def understand(source: str | Path) -> Understood:
         energy-loss axis that holds 0 eV is low loss, one that overlaps 400 to 1000 eV core loss; one stack or one file
         per tilt.
         A ``tritomo.yaml`` in the folder may set ``files`` (role to names), ``tilt_angles_deg``, ``tilt_axis`` ("x" if
-        the axis lies along image x) and ``pixel_size_nm``.
+        the axis lies along image x), ``pixel_size_nm`` and ``elements`` (O, Mn, Co, Ni if not given).
 
     Returns
     -------
@@ -153,7 +159,8 @@ def understand(source: str | Path) -> Understood:
     parts = [role for role in ROLES if entry.generated is not None]
     files = datasets.fetch(entry.name, parts=parts or None, progress=False)
     if entry.generated is not None:
-        return _understood(entry.name, {role: [path] for role, path in files.items()}, {}, {})
+        settings = {"elements": list(ELEMENTS)}
+        return _understood(entry.name, {role: [path] for role, path in files.items()}, settings, {})
     found, ignored = _by_content(sorted(files.values()))
     return _understood(entry.name, found, {}, ignored)
 
@@ -221,7 +228,7 @@ def _understood(
     if "core_loss" in found and "low_loss" not in found:
         problems.append("core-loss spectra without low-loss spectra, which deconvolution and energy alignment need")
     problems += _disagreements(channels)
-    return Understood(name, channels, settings, ignored, tuple(problems), tuple(_notes(channels)))
+    return Understood(name, channels, settings, ignored, tuple(problems), tuple(_notes(channels, settings)))
 
 
 def _channel(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> Channel:
@@ -263,7 +270,7 @@ def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
     return problems
 
 
-def _notes(channels: Mapping[str, Channel]) -> list[str]:
+def _notes(channels: Mapping[str, Channel], settings: Mapping[str, Any]) -> list[str]:
     notes = []
     adf = channels.get("adf")
     if adf is not None and adf.tilt_angles_deg.size < 3:
@@ -274,6 +281,8 @@ def _notes(channels: Mapping[str, Channel]) -> list[str]:
         notes += [f"a gap from {adf.tilt_angles_deg[i]:g} to {adf.tilt_angles_deg[i + 1]:g} deg" for i in wide]
     if "eds" not in channels:
         notes.append("no EDS, so no composition")
+    elif "elements" not in settings:
+        notes.append(f"elements taken to be {', '.join(ELEMENTS)}: name others in {SETTINGS}")
     if "core_loss" not in channels:
         notes.append("no core-loss EELS, so no valence")
     return notes

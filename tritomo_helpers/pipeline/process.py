@@ -5,16 +5,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import io
-from .._validation import check_option, fail
+from .._typing import Floats
+from .._validation import check_option, check_positive, fail
 from ..containers import Tomogram
+from ..particles import rock_salt
 from ..store import files, fingerprint, results
 from . import stages
+from .chemistry import OXIDE, Composition, compose
 from .inputs import ROLES, Understood, understand
 from .report import report_page
 
@@ -43,12 +47,15 @@ def process(
     source : str or path
         A dataset's name, or a folder as `understand` takes it.
     out : str or path
-        Folder of the results, made if need be: ``adf.mrc``, ``adf.vti``, ``adf.hspy``, ``profiles.csv``,
-        ``summary.json``, ``provenance.json``, ``report.html``, ``stages/``.
+        Folder of the results, made if need be: ``adf`` (and with the paper's method each element, in at%) as .mrc, .vti
+        and .hspy, ``profiles.csv``, ``summary.json``, ``provenance.json``, ``report.html``, ``stages/``.
     method : {"best", "paper"}
-        Total variation with its weight chosen on tilts set aside, or GENFIRE with the paper's parameters.
-    k_factors, references : None
-        For composition and valence, which this pipeline does not compute yet.
+        ADF by total variation with its weight chosen on tilts set aside, and the mean composition; or the paper's
+        chain: GENFIRE of ADF and of every element.
+    k_factors : mapping of str to float, optional
+        Of each element, for atomic fractions; computed from cross-sections by default.
+    references : None
+        For valence, which this pipeline does not compute yet.
     resume : bool, default True
         Use what an earlier run, complete or killed, has left in ``out/stages`` and is of today's code, files and
         settings.
@@ -80,24 +87,43 @@ def process(
     ['provenance.json', 'summary.json']
     """
     check_option(method, "method", METHODS)
-    for name, value in (("k_factors", k_factors), ("references", references)):
-        if value is not None:
-            raise fail(
-                name, expected="None", got=type(value).__name__, remedy="compute composition and valence yourself"
-            )
+    if references is not None:
+        raise fail("references", expected="None", got=type(references).__name__, remedy="compute valence yourself")
     understood = understand(source)
     understood.check()
+    if k_factors is not None:
+        _check_k_factors(k_factors, understood)
     if client is not None:
-        future = client.submit(process, source, out=out, method=method, resume=resume, pure=False)
-        return Path(future.result())
+        options = {"method": method, "k_factors": k_factors, "resume": resume}
+        return Path(client.submit(process, source, out=out, pure=False, **options).result())
     folder = Path(out).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / ".lock"):
-        _process(understood, folder, method=method, resume=resume, progress=progress)
+        _process(understood, folder, method=method, k_factors=k_factors, resume=resume, progress=progress)
     return folder
 
 
-def _process(understood: Understood, folder: Path, *, method: str, resume: bool, progress: bool) -> None:
+def _check_k_factors(k_factors: Mapping[str, float], understood: Understood) -> None:
+    if set(k_factors) != set(understood.elements):
+        raise fail(
+            "k_factors",
+            expected=f"one for each of {', '.join(understood.elements)}",
+            got=", ".join(k_factors),
+            remedy="name the elements in tritomo.yaml, and give their k-factors",
+        )
+    for element, value in k_factors.items():
+        check_positive(value, f"k_factors[{element!r}]")
+
+
+def _process(
+    understood: Understood,
+    folder: Path,
+    *,
+    method: str,
+    k_factors: Mapping[str, float] | None,
+    resume: bool,
+    progress: bool,
+) -> None:
     checksums = understood.checksums()
     adf_files = {path.name: checksums[path.name] for path in understood.channels["adf"].files}
     inputs = {"files": adf_files, "settings": dict(understood.settings)}
@@ -111,8 +137,32 @@ def _process(understood: Understood, folder: Path, *, method: str, resume: bool,
         )
         step("measuring")
         particle = keep("particle", stages.measure, stages.Particle, lambda: stages.measure(density), None)
+        chemistry = None
+        if "eds" in understood.channels:
+            step("composing")
+            chemistry = keep(
+                "composition",
+                compose,
+                Composition,
+                lambda: compose(
+                    understood.load("eds"),  # type: ignore[arg-type]
+                    aligned,
+                    density,
+                    particle,
+                    elements=understood.elements,
+                    k_factors=k_factors,
+                    method=method,
+                ),
+                {
+                    "method": method,
+                    "elements": list(understood.elements),
+                    "k_factors": None if k_factors is None else dict(k_factors),
+                    "files": {path.name: checksums[path.name] for path in understood.channels["eds"].files},
+                },
+            )
         step("writing")
-        _write(folder, understood, aligned, density, particle, method=method, checksums=checksums, keys=keep.keys)
+        made = _Made(understood, aligned, density, particle, chemistry, method)
+        _write(folder, made, checksums=checksums, keys=keep.keys)
 
 
 class _Keeper:
@@ -142,7 +192,7 @@ class _Keeper:
 def _bar(name: str, shown: bool) -> Iterator[Callable[[str], None]]:
     import tqdm
 
-    with tqdm.tqdm(total=4, desc=name, unit="stage", file=sys.stderr, disable=not shown, leave=False) as bar:
+    with tqdm.tqdm(total=5, desc=name, unit="stage", file=sys.stderr, disable=not shown, leave=False) as bar:
         first = True
 
         def step(text: str) -> None:
@@ -154,87 +204,133 @@ def _bar(name: str, shown: bool) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-def _write(
-    folder: Path,
-    understood: Understood,
-    aligned: stages.Aligned,
-    density: stages.Density,
-    particle: stages.Particle,
-    *,
-    method: str,
-    checksums: Mapping[str, str],
-    keys: Mapping[str, str],
-) -> None:
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Everything that was found out about a particle."""
+
+    understood: Understood
+    aligned: stages.Aligned
+    density: stages.Density
+    particle: stages.Particle
+    chemistry: Composition | None
+    method: str
+
+    def tomograms(self) -> dict[str, Tomogram]:
+        """Return the volumes by file name."""
+        size = self.density.voxel_size_nm
+        volumes = {"adf": Tomogram(self.density.values, size, "relative density")}
+        for el, fractions in (self.chemistry.fractions if self.chemistry else {}).items():
+            volumes[el] = Tomogram(100 * fractions, size, f"{el} (at%)")
+        return volumes
+
+
+def _write(folder: Path, made: _Made, *, checksums: Mapping[str, str], keys: Mapping[str, str]) -> None:
     """Write everything that people and programs read; the summary last, since it says that all is there."""
     (folder / "summary.json").unlink(missing_ok=True)
-    tomogram = Tomogram(density.values, density.voxel_size_nm, "relative density")
-    for suffix in (".mrc", ".vti", ".hspy"):
-        io.save(tomogram, folder / f"adf{suffix}")
-    summary = _summary(understood, aligned, density, particle, method=method)
-    _text(folder / "profiles.csv", _profiles(particle))
-    _text(folder / "provenance.json", _json(_provenance(understood, aligned, density, method, checksums, keys)))
-    _text(folder / "report.html", report_page(summary, tomogram, particle, table=understood.table()))
+    volumes = made.tomograms()
+    for name, tomogram in volumes.items():
+        for suffix in (".mrc", ".vti", ".hspy"):
+            io.save(tomogram, folder / f"{name}{suffix}")
+    columns = _profiles(made)
+    summary = _summary(made)
+    _text(folder / "profiles.csv", _csv(columns))
+    _text(folder / "provenance.json", _json(_provenance(made, checksums, keys)))
+    _text(folder / "report.html", report_page(summary, volumes, columns, table=made.understood.table()))
     _text(folder / "summary.json", _json(summary))
 
 
-def _summary(
-    understood: Understood, aligned: stages.Aligned, density: stages.Density, particle: stages.Particle, *, method: str
-) -> dict[str, Any]:
+def _summary(made: _Made) -> dict[str, Any]:
+    understood, chemistry, particle = made.understood, made.chemistry, made.particle
+    done = ["ADF alignment", "ADF tomography", "mask, shells and density profile"]
     not_done = {}
-    for what, roles in (("composition", ("eds",)), ("valence", ("low_loss", "core_loss"))):
-        missing = [ROLES[role] for role in roles if role not in understood.channels]
-        reason = f"no {' and no '.join(missing)} in the source" if missing else "not part of this pipeline yet"
-        not_done[what] = reason
-    unused = [ROLES[role] for role in understood.channels if role != "adf"]
-    said = [*understood.notes, *aligned.warnings, *density.warnings, *particle.warnings]
+    if chemistry is None:
+        not_done["composition"] = "no EDS in the source"
+    else:
+        done.append("mean composition")
+    if chemistry is not None and chemistry.fractions:
+        done.append("composition of every voxel, as in the paper")
+    elif chemistry is not None:
+        not_done["composition of every voxel"] = "fused tomography is not part of this pipeline yet; see method paper"
+    missing = [ROLES[role] for role in ("low_loss", "core_loss") if role not in understood.channels]
+    not_done["valence"] = f"no {' and no '.join(missing)} in the source" if missing else "not part of this pipeline yet"
+    unused = [ROLES[role] for role in ("low_loss", "core_loss") if role in understood.channels]
+    said = [*understood.notes, *made.aligned.warnings, *made.density.warnings, *particle.warnings]
+    said += [*(chemistry.warnings if chemistry else ())]
     said += [f"{', '.join(unused)}: read and checked, but not used"] if unused else []
     return {
         "particle": understood.name,
-        "method": method,
+        "method": made.method,
         "warnings": [note for note in said if not note.startswith("no ")],
         "limits": list(stages.LIMITS),
-        "done": ["ADF alignment", "ADF tomography", "mask, shells and density profile"],
+        "done": done,
         "not_done": not_done,
         "values": {
-            "n_tilts": int(aligned.series.n_tilts),
+            "n_tilts": int(made.aligned.series.n_tilts),
             "volume_nm3": round(particle.volume_nm3, 1),
             "largest_extent_nm": round(particle.largest_extent_nm, 2),
             "n_shells": int(particle.shells.max()),
-            "r_factor": round(float(density.r_factor[-1]), 5),
+            "r_factor": round(float(made.density.r_factor[-1]), 5),
             "surface_density": round(float(particle.density_mean[0]), 4),
+            **(_composition_values(chemistry) if chemistry else {}),
         },
     }
 
 
-def _profiles(particle: stages.Particle) -> str:
-    rows = zip(particle.depth_nm, particle.n_voxels, particle.density_mean, particle.density_sd, strict=True)
-    lines = [f"{depth:.4f},{n},{mean:.6f},{sd:.6f}" for depth, n, mean, sd in rows]
-    return "\n".join(["depth_nm,n_voxels,density_mean,density_sd", *lines]) + "\n"
+def _composition_values(chemistry: Composition) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for el, mean in chemistry.mean.items():
+        values[f"{el}_at_percent"] = round(100 * mean, 3)
+        values[f"{el}_standard_error"] = round(100 * chemistry.standard_error[el], 3)
+    if set(chemistry.mean) == set(OXIDE):
+        values["rock_salt_percent_of_metal"] = round(100 * float(rock_salt(chemistry.mean["O"]).per_metal), 2)
+    values |= {f"{el}_rich_percent": round(100 * share, 3) for el, share in chemistry.rich_share.items()}
+    return values
 
 
-def _provenance(
-    understood: Understood,
-    aligned: stages.Aligned,
-    density: stages.Density,
-    method: str,
-    checksums: Mapping[str, str],
-    keys: Mapping[str, str],
-) -> dict[str, Any]:
-    shifts = np.asarray(aligned.alignment.shifts_px)
-    return {
+def _profiles(made: _Made) -> dict[str, Floats]:
+    """Return the columns of profiles.csv: one value a shell."""
+    particle = made.particle
+    columns: dict[str, Floats] = {
+        "depth_nm": particle.depth_nm,
+        "n_voxels": particle.n_voxels.astype(np.float64),
+        "density_mean": particle.density_mean,
+        "density_sd": particle.density_sd,
+    }
+    for el in made.chemistry.profile_mean if made.chemistry else ():
+        assert made.chemistry is not None
+        columns[f"{el}_at_percent_mean"] = 100 * made.chemistry.profile_mean[el]
+        columns[f"{el}_at_percent_sd"] = 100 * made.chemistry.profile_sd[el]
+    return columns
+
+
+def _csv(columns: Mapping[str, Floats]) -> str:
+    lines = [",".join(f"{value:.7g}" for value in row) for row in zip(*columns.values(), strict=True)]
+    return "\n".join([",".join(columns), *lines]) + "\n"
+
+
+def _provenance(made: _Made, checksums: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Any]:
+    shifts = np.asarray(made.aligned.alignment.shifts_px)
+    provenance = {
         "inputs": {name: f"sha256:{checksum}" for name, checksum in checksums.items()},
-        "settings": dict(understood.settings),
-        "method": method,
+        "settings": dict(made.understood.settings),
+        "method": made.method,
         "versions": results.environment(),
         "stages": dict(keys),
         "alignment": {
-            "method": aligned.alignment.method,
-            "why": list(aligned.alignment.why),
+            "method": made.aligned.alignment.method,
+            "why": list(made.aligned.alignment.why),
             "largest_shift_px": round(float(np.nanmax(np.abs(shifts))), 3),
-            "axis_rotation_deg": round(aligned.alignment.axis_rotation_deg, 4),
+            "axis_rotation_deg": round(made.aligned.alignment.axis_rotation_deg, 4),
         },
-        "reconstruction": {"settings": density.method, "choices": list(density.choices)},
+        "reconstruction": {"settings": made.density.method, "choices": list(made.density.choices)},
     }
+    if made.chemistry is not None:
+        provenance["composition"] = {
+            "k_factors": dict(made.chemistry.k_factors),
+            "counts": dict(made.chemistry.counts),
+            "choices": list(made.chemistry.choices),
+        }
+    return provenance
 
 
 def _json(value: Any) -> str:

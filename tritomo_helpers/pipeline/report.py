@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import plotting, viewer
+from .._typing import Floats
 from ..containers import Tomogram
-from .stages import Particle
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --soft: #f2f2f2; --line: #ccc; --warn: #8a3b00; }
@@ -38,13 +38,15 @@ _NAMES = {
 }
 
 
-def report_page(summary: Mapping[str, Any], tomogram: Tomogram, particle: Particle, *, table: str) -> str:
+def report_page(
+    summary: Mapping[str, Any], volumes: Mapping[str, Tomogram], columns: Mapping[str, Floats], *, table: str
+) -> str:
     """Return the report of one particle as HTML: warnings first, then figures, then how it was made."""
     name = html.escape(str(summary["particle"]))
-    slices = viewer.show_volume(
-        tomogram.replace(values=np.where(np.isfinite(tomogram.values), tomogram.values, 0)),
-        alt=f"Three linked slices through the ADF tomogram of {summary['particle']}.",
-    )
+    slices = [
+        viewer.show_volume(tomogram, alt=f"Three linked slices: {tomogram.quantity} of {summary['particle']}.").html
+        for tomogram in volumes.values()
+    ]
     return document(
         f"{name}: results",
         [
@@ -52,10 +54,11 @@ def report_page(summary: Mapping[str, Any], tomogram: Tomogram, particle: Partic
             f"<p>Method: {html.escape(str(summary['method']))}. Done: {html.escape(', '.join(summary['done']))}.</p>",
             _warnings(summary),
             "<h2>The particle</h2>",
-            rows([(_NAMES.get(key, key), f"{value:,}") for key, value in summary["values"].items()]),
-            "<h2>Density</h2>",
-            slices.html,
-            _profile_figure(particle),
+            rows([(_NAMES.get(key, key.replace("_", " ")), f"{value:,}") for key, value in summary["values"].items()]),
+            "<h2>Slices</h2>",
+            *slices,
+            "<h2>Profiles</h2>",
+            *(_profile_figure(columns, name) for name in columns if name.endswith("_mean")),
             "<h2>What limits this</h2>",
             _listed(summary["limits"]),
             "<h2>What the files were taken for</h2>",
@@ -88,26 +91,25 @@ def _warnings(summary: Mapping[str, Any]) -> str:
     return f'<section class="warnings"><h2>Read this first</h2>{_listed(said)}</section>' if said else ""
 
 
-def _profile_figure(particle: Particle) -> str:
+def _profile_figure(columns: Mapping[str, Floats], name: str) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    quantity = name.removesuffix("_mean")
+    label = "density (particle = 1)" if quantity == "density" else quantity.replace("_at_percent", " (at%)")
+    mean, spread = columns[name], columns[f"{quantity}_sd"]
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.errorbar(
-        particle.depth_nm, particle.density_mean, particle.density_sd, color=plotting.color_of("ADF"), marker="o"
-    )
-    axes.set(xlabel="depth (nm)", ylabel="density (particle = 1)")
+    color = plotting.color_of("ADF" if quantity == "density" else label)
+    axes.errorbar(columns["depth_nm"], mean, spread, color=color, marker="o")
+    axes.set(xlabel="depth (nm)", ylabel=label)
     picture = io.BytesIO()
     # Without a date and with ids that do not change, so that the same result gives the same file.
     with mpl.rc_context({"svg.hashsalt": "report", "svg.fonttype": "path"}):
         figure.savefig(picture, format="svg", metadata={"Date": None}, facecolor="white")
-    alt = (
-        f"Density against depth: {particle.density_mean[0]:.2f} in the outermost shell, "
-        f"{np.nanmax(particle.density_mean):.2f} at most; bars are standard deviations within shells."
-    )
+    alt = f"{label} against depth: {mean[0]:.3g} in the outermost shell, {np.nanmax(mean):.3g} at most."
     address = base64.b64encode(picture.getvalue()).decode("ascii")
     return (
         f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{address}">'
-        "<figcaption>Mean density of each shell; bars: standard deviation of its voxels.</figcaption></figure>"
+        f"<figcaption>Mean {label} of each shell; bars: standard deviation of its voxels.</figcaption></figure>"
     )
