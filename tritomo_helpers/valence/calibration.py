@@ -135,7 +135,24 @@ class _Eliminated:
         return np.asarray(self.spectra - (white * amplitudes).sum(axis=1))
 
 
-def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -> tuple[Distortion, PooledFit]:
+class Calibration(NamedTuple):
+    """What describes the pooled spectra best, and how well that is known.
+
+    Parameters
+    ----------
+    distortion : Distortion
+    fit : PooledFit
+        With this distortion.
+    deviations : list of Distortion
+        One standard error away, in independent directions: what changes under each adds up in squares.
+    """
+
+    distortion: Distortion
+    fit: PooledFit
+    deviations: list[Distortion]
+
+
+def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -> Calibration:
     """Find the distortion that describes the pooled spectra best.
 
     Parameters
@@ -147,9 +164,7 @@ def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -
 
     Returns
     -------
-    distortion : Distortion
-    fit : PooledFit
-        With this distortion.
+    Calibration
     """
     parameters = _parameters(basis, free_mix=fixed_mix is None)
     eliminated = _Eliminated(pooled, basis)
@@ -191,7 +206,10 @@ def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -
         if gain < 0.05:
             break
     distortion = _distortion(basis, parameters, values, fixed_mix)
-    return distortion, fit_pooled(pooled, basis, distortion)
+    # A mix at its end can only go one way, so its direction counts there too, cut at the bound.
+    steps = np.linalg.cholesky(np.linalg.inv(curvature)).T
+    deviations = [_distortion(basis, parameters, np.clip(values + step, low, high), fixed_mix) for step in steps]
+    return Calibration(distortion, fit_pooled(pooled, basis, distortion), deviations)
 
 
 def _parameters(basis: Basis, *, free_mix: bool) -> list[_Parameter]:

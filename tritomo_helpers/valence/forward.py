@@ -22,7 +22,7 @@ from ..constants import SPECIES_ELEMENT
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import ReferenceSet, references
 from .basis import Basis, Distortion, check_coverage
-from .calibration import Pooled, PooledFit, calibrate, fit_pooled, orthonormal
+from .calibration import Calibration, Pooled, PooledFit, calibrate, fit_pooled, orthonormal
 from .kernels import VACUUM_THICKNESS, Binned, binned, shifted
 from .noise import estimate_noise, neighbor_statistics
 
@@ -56,6 +56,8 @@ class ValenceMaps:
         How the data differ from the references.
     thickness : TiltSeries
         t/lambda.
+    calibration_error : mapping of state to float
+        Standard error of the whole particle's percentage from what was calibrated, points.
     systematic : mapping of state to (float, float)
         Interval of the whole particle's percentage from what the references leave open, percent.
     reportable : mapping of element to bool
@@ -72,6 +74,7 @@ class ValenceMaps:
     chi2_of: Mapping[str, float]
     calibration: Distortion
     thickness: TiltSeries
+    calibration_error: Mapping[str, float]
     systematic: Mapping[str, tuple[float, float]]
     reportable: Mapping[str, bool]
     warnings: tuple[str, ...] = ()
@@ -86,12 +89,13 @@ class ValenceMaps:
         return tuple(state for state in self.amplitudes if SPECIES_ELEMENT[state] == element)
 
     def particle_percentages(self) -> dict[str, tuple[float, float]]:
-        """Percentages of the whole particle, all tilts together, with their statistical standard error.
+        """Percentages of the whole particle, all tilts together, with their standard error.
 
         Returns
         -------
         dict of state to (float, float)
-            Percent of the element's ions, and standard error in points. NaN where the element is not reportable.
+            Percent of the element's ions, and standard error in points, of counting and calibration together. NaN where
+            the element is not reportable.
         """
         inside = self.thickness.images >= VACUUM_THICKNESS
         result = {}
@@ -107,8 +111,9 @@ class ValenceMaps:
             gradient = (np.eye(len(own)) - share[:, None]) / total
             errors = np.sqrt(np.diag(gradient @ covariance @ gradient.T))
             for i, value, error in zip(own, share, errors, strict=True):
+                total_error = float(np.hypot(100 * error, self.calibration_error[states[i]]))
                 withheld = not self.reportable[element]
-                result[states[i]] = (np.nan, np.nan) if withheld else (100 * float(value), 100 * float(error))
+                result[states[i]] = (np.nan, np.nan) if withheld else (100 * float(value), total_error)
         return result
 
 
@@ -198,10 +203,11 @@ def fit_spectra(
     tilts = _Tilts(core_loss, low_loss, basis.window)
     noise = tilts.noise(variance_per_count, readout_variance)
     pooled = tilts.pooled(noise)
-    distortion, fit, chi2_of, spread = _calibrated(pooled, basis, free=calibrate)
+    calibration, chi2_of, spread = _calibrated(pooled, basis, free=calibrate)
+    distortion, fit = calibration.distortion, calibration.fit
     amplitudes, covariance = _fit_all(tilts, basis, distortion, noise, progress=progress)
     thickness = np.stack([tilt.thickness for tilt in tilts.binned])
-    systematic, reportable, warnings = _judge(basis, fit, spread)
+    systematic, reportable, warnings = _judge(basis, fit, spread, distortion)
     n_tilts, ny, nx = core_loss.counts.shape[:3]
     angles, step = core_loss.tilt_angles_deg, core_loss.pixel_size_nm
     return ValenceMaps(
@@ -214,6 +220,7 @@ def fit_spectra(
         chi2_of=chi2_of,
         calibration=distortion,
         thickness=TiltSeries(thickness.reshape(n_tilts, ny, nx), angles, step, "t/lambda"),
+        calibration_error=_calibration_error(pooled, basis, calibration),
         systematic=systematic,
         reportable=reportable,
         warnings=(*tilts.warnings(), *warnings),
@@ -344,18 +351,32 @@ def _reference_sets(given: Any) -> dict[str, tuple[ReferenceSet, ...]]:
 
 def _calibrated(
     pooled: Pooled, basis: Basis, *, free: bool
-) -> tuple[Distortion, PooledFit, dict[str, float], dict[str, list[Floats]]]:
-    """Calibrate with the mix free and with each set alone; return the first, chi squared and percentages of all."""
+) -> tuple[Calibration, dict[str, float], dict[str, list[Floats]]]:
+    """Calibrate with each set alone and with their mix, which is used; return chi squared and shares of all."""
     if not free:
-        fit = fit_pooled(pooled, basis, Distortion())
-        shares = {el: [_shares(basis, pooled, fit, el)] for el in basis.elements}
-        return Distortion(), fit, {"as given": fit.chi2}, shares
-    two_sets = max(basis.n_sets.values()) == 2
-    mixes: dict[str, float | None] = {"first set": 0.0, "second set": 1.0, "mix": None} if two_sets else {"mix": None}
-    fits = {name: calibrate(pooled, basis, fixed_mix=mix) for name, mix in mixes.items()}
-    spread = {el: [_shares(basis, pooled, fit, el) for _, fit in fits.values()] for el in basis.elements}
-    distortion, fit = fits["mix"]
-    return distortion, fit, {name: pooled_fit.chi2 for name, (_, pooled_fit) in fits.items()}, spread
+        as_given = Calibration(Distortion(), fit_pooled(pooled, basis, Distortion()), [])
+        tried = {"as given": as_given}
+    elif max(basis.n_sets.values()) == 2:
+        mixes: dict[str, float | None] = {"first set": 0.0, "second set": 1.0, "mix": None}
+        tried = {name: calibrate(pooled, basis, fixed_mix=mix) for name, mix in mixes.items()}
+    else:
+        tried = {"mix": calibrate(pooled, basis)}
+    spread = {el: [_shares(basis, pooled, c.fit, el) for c in tried.values()] for el in basis.elements}
+    *_, used = tried.values()
+    return used, {name: calibration.fit.chi2 for name, calibration in tried.items()}, spread
+
+
+def _calibration_error(pooled: Pooled, basis: Basis, calibration: Calibration) -> dict[str, float]:
+    """Add up, in squares, what percentages change under each independent deviation of the calibration."""
+    errors: dict[str, float] = {}
+    fits = [fit_pooled(pooled, basis, distortion) for distortion in calibration.deviations]
+    for element in basis.elements:
+        states = [state for state in basis.states if SPECIES_ELEMENT[state] == element]
+        best = _shares(basis, pooled, calibration.fit, element)
+        changes = [_shares(basis, pooled, fit, element) - best for fit in fits]
+        variance = np.sum(np.square(changes), axis=0) if changes else np.zeros(len(states))
+        errors |= dict(zip(states, np.sqrt(variance).tolist(), strict=True))
+    return errors
 
 
 def _shares(basis: Basis, pooled: Pooled, fit: PooledFit, element: str) -> Floats:
@@ -366,7 +387,7 @@ def _shares(basis: Basis, pooled: Pooled, fit: PooledFit, element: str) -> Float
 
 
 def _judge(
-    basis: Basis, fit: PooledFit, spread: Mapping[str, list[Floats]]
+    basis: Basis, fit: PooledFit, spread: Mapping[str, list[Floats]], distortion: Distortion
 ) -> tuple[dict[str, tuple[float, float]], dict[str, bool], list[str]]:
     """Decide what may be reported: the interval over reference sets counts where even their mix misfits."""
     systematic: dict[str, tuple[float, float]] = {}
@@ -384,19 +405,24 @@ def _judge(
         for state, low, high in zip(states, used.min(axis=0), used.max(axis=0), strict=True):
             systematic[state] = (float(low), float(high))
         width = float(np.ptp(used, axis=0).max())
-        impossible = misfit and bool(np.any((shares[-1] < -10) | (shares[-1] > 110)))
-        alone = misfit and shares.shape[0] == 1 and len(states) > 1
-        reportable[element] = not (width > WITHHELD_ABOVE_POINTS or impossible or alone)
-        if not reportable[element]:
-            reason = (
-                f"reference sets differ by {width:.0f} points"
-                if width > WITHHELD_ABOVE_POINTS
-                else "the fit asks for less than nothing of a state"
-                if impossible
-                else "with one reference set nothing tells how wrong they are"
-            )
+        reasons = {
+            f"reference sets differ by {width:.0f} points": width > WITHHELD_ABOVE_POINTS,
+            "the fit asks for less than nothing of a state": np.any((shares[-1] < -10) | (shares[-1] > 110)),
+            "the references fit only when bent beyond what calibration may do": _is_strained(distortion, states),
+            "with one reference set nothing tells how wrong they are": len(shares) == 1,
+        }
+        reason = next((text for text, applies in reasons.items() if applies), "") if misfit and len(states) > 1 else ""
+        reportable[element] = not reason
+        if reason:
             warnings.append(f"{element}: percentages withheld, since {reason}")
     return systematic, reportable, warnings
+
+
+def _is_strained(distortion: Distortion, states: Sequence[str]) -> bool:
+    """Whether states moved apart by more than half an electronvolt, or L3/L2 changed by more than a factor of 2."""
+    shifts = [distortion.shift_ev.get(state, 0.0) for state in states]
+    ratio = distortion.log_l3_l2.get(SPECIES_ELEMENT[states[0]], 0.0)
+    return max(shifts) - min(shifts) > 0.5 or abs(ratio) > np.log(2)
 
 
 def _fit_all(
