@@ -1,0 +1,77 @@
+"""Detectability against a hand calculation, against scaling laws, and against a matched filter on simulated counts."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from tritomo_helpers import planning
+from tritomo_helpers.projection import Projector
+from tritomo_helpers.simulation import Acquisition
+
+CASE = {"particle_nm": 170.0, "radius_nm": 6.5, "contrast_at_percent": 9.0}
+
+
+def test_recall_is_the_share_of_a_shifted_normal_above_the_threshold():
+    plan = planning.detectability(Acquisition(), **CASE, false_positive_rate=[0.05, 0.01])
+    for rate, recall in zip(plan.false_positive_rate, plan.recall, strict=True):
+        by_hand = np.mean([norm.sf(norm.isf(rate) - snr) for snr in (plan.snr, plan.snr_at_surface)])
+        assert recall == pytest.approx(by_hand, rel=1e-9)
+    assert np.all(np.diff(planning.detectability(Acquisition(), **CASE).recall) > 0)
+    assert np.all(np.diff(planning.detectability(Acquisition(), **CASE).precision) < 0)
+
+
+def test_snr_scales_with_dose_contrast_and_size():
+    paper = planning.detectability(Acquisition(), **CASE)
+    tenfold = planning.detectability(Acquisition(beam_current_na=3.0), **CASE)
+    assert tenfold.snr == pytest.approx(np.sqrt(10) * paper.snr, rel=1e-6)
+    faint = planning.detectability(Acquisition(), **(CASE | {"contrast_at_percent": 4.5}))
+    assert faint.snr == pytest.approx(paper.snr / 2, rel=1e-6)
+    # Far above the pixel the sum of squared chords grows as the fourth power of the radius.
+    large, larger = (planning.detectability(Acquisition(), **(CASE | {"radius_nm": r})).snr for r in (20.0, 40.0))
+    assert larger == pytest.approx(4 * large, rel=0.05)
+
+
+def test_the_chord_sum_of_a_ball_in_the_middle():
+    # Integral of (2 sqrt(R^2 - r^2))^2 over the disk = 2 pi R^4, over the diameter of the particle and the pixel.
+    exact = 2 * np.pi * 20.0**4 / (0.1**2 * 500.0)
+    assert planning._path_sum(500.0, 20.0, 0.1, 0.0) == pytest.approx(exact, rel=0.01)
+
+
+def test_information_is_that_of_poisson_counts_without_overlap():
+    """Oxygen alone at its line: counts per fraction squared over counts, less what the bremsstrahlung takes."""
+    acquisition = Acquisition()
+    information = planning.information_per_nm(acquisition, {"O": 0.5, "Ni": 0.5}, particle_nm=100.0)
+    assert np.linalg.eigvalsh(information).min() > 0
+    # 203 counts of O K at 150 nm and 2/3 oxygen without absorption or shadow (conventions): 2.03 per nm and fraction.
+    # Absorption over a quarter of 100 nm (x .97), shadow (x .7): Fisher information per nm about counts / fraction.
+    assert information[0, 0] == pytest.approx(2.03 * 0.97 * 0.7 / 0.5, rel=0.25)
+
+
+def test_the_chord_sum_agrees_with_projected_balls():
+    """Another discretization: a particle and a cluster on voxels, projected at the paper's tilts."""
+    voxel, n = 4.63, 40
+    z, y, x = (np.indices((n, n, n)) - n // 2) * voxel
+    particle = np.clip((85 - np.sqrt(x**2 + y**2 + z**2)) / voxel + 0.5, 0, 1).astype(np.float32)
+    projector = Projector(np.arange(-70.0, 71.0, 10.0), (n, n))
+    path = voxel * projector.forward(particle)
+    for off in (0.0, 65.0):
+        cluster = np.clip((13 - np.sqrt((x - off) ** 2 + y**2 + z**2)) / voxel + 0.5, 0, 1).astype(np.float32)
+        squared = np.square(voxel * projector.forward(cluster))
+        summed = np.sum(squared[path > 1] / path[path > 1]) / 15
+        # At an offset along x the path through the particle depends on the tilt as averaged here over directions.
+        assert planning._path_sum(170.0, 13.0, voxel, off) == pytest.approx(summed, rel=0.1 if off == 0 else 0.25)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"radius_nm": 90.0}, "radius_nm: expected a cluster smaller than the particle"),
+        ({"particle_nm": -1.0}, "particle_nm"),
+        ({"contrast_at_percent": 0.0}, "contrast_at_percent"),
+        ({"element": "Fe"}, "element: expected one of"),
+        ({"false_positive_rate": [0.0, 0.1]}, "false_positive_rate: expected between 0 and 1"),
+    ],
+)
+def test_impossible_plans_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        planning.detectability(Acquisition(), **(CASE | change))

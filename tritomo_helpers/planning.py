@@ -1,0 +1,200 @@
+r"""What a dose can see: detectability of a cluster, before anything is measured.
+
+A matched filter that knows size and shape of a cluster reaches the signal-to-noise ratio
+
+.. math:: \mathrm{SNR}^2 = \sum_{t, p} \frac{\ell_c^2}{\ell}\; \Delta^\top F \Delta
+
+over tilts t and pixels p, with the path ℓ through the particle, the path through the cluster ℓ_c, the change Δ of the
+fractions, and the Fisher information F of the line counts of one pixel per nm of path. No method does better; one that
+has to find size and place does worse.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+
+from ._typing import Floats
+from ._validation import check_finite, check_option, check_positive, fail
+from .constants import BARN_NM2, NCM111_FORMULA_UNITS_PER_NM3
+from .eds.model import LineModel
+from .simulation import Acquisition
+from .spectroscopy import xray
+
+#: Atoms per nm³ of the elements that X-rays show in the layered oxide.
+_ATOMS_PER_NM3 = 3 * NCM111_FORMULA_UNITS_PER_NM3
+_FRACTIONS = {"O": 2 / 3, "Mn": 1 / 9, "Co": 1 / 9, "Ni": 1 / 9}
+
+
+@dataclass(frozen=True, eq=False)
+class Detectability:
+    """What a matched filter reaches.
+
+    Parameters
+    ----------
+    snr : float
+        Signal over noise of a cluster in the middle of the particle.
+    snr_at_surface : float
+        The same just below the surface, where paths are shorter.
+    false_positive_rate : ndarray, shape (n,)
+        Share of the voxels marked by noise alone.
+    recall : ndarray, shape (n,)
+        Share of the clusters found at that rate, mean of middle and surface.
+    precision : ndarray, shape (n,)
+        Share of what is found that is a cluster.
+    """
+
+    snr: float
+    snr_at_surface: float
+    false_positive_rate: Floats
+    recall: Floats
+    precision: Floats
+
+
+def detectability(
+    acquisition: Acquisition,
+    *,
+    particle_nm: float,
+    radius_nm: float,
+    contrast_at_percent: float,
+    element: str = "Mn",
+    n_clusters: float = 14.0,
+    fractions: Mapping[str, float] | None = None,
+    false_positive_rate: ArrayLike | None = None,
+) -> Detectability:
+    """Say which share of the clusters a tilt series can show.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+        Dose, tilts, pixels and detectors.
+    particle_nm : float
+        Diameter of a round particle.
+    radius_nm : float
+        Radius of the clusters.
+    contrast_at_percent : float
+        By how much the element is richer in a cluster, at%; the other metals are poorer in equal parts.
+    element : str, default "Mn"
+        Which element is rich.
+    n_clusters : float, default 14
+        Clusters in a particle, for the precision.
+    fractions : mapping of str to float, optional
+        Mean atomic fractions of the particle; NCM111 by default.
+    false_positive_rate : array_like, optional
+        Between 0 and 1; 61 values from 1e-4 to 0.3 by default.
+
+    Returns
+    -------
+    Detectability
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, a cluster does not fit into the particle, or a rate is not between 0 and 1.
+
+    Notes
+    -----
+    Absorption enters by its mean at half the radius of the particle, the shadow of the detectors by its mean over the
+    tilts. Pixels larger than a cluster spread it: their size is added to it in quadrature.
+
+    Examples
+    --------
+    >>> plan = detectability(Acquisition(), particle_nm=170.0, radius_nm=6.5, contrast_at_percent=9.0)
+    >>> 1.0 < plan.snr < plan.snr_at_surface < 5.0
+    True
+    """
+    diameter = check_positive(particle_nm, "particle_nm")
+    radius = check_positive(radius_nm, "radius_nm")
+    contrast = check_positive(contrast_at_percent, "contrast_at_percent") / 100
+    if 2 * radius >= diameter:
+        raise fail("radius_nm", expected="a cluster smaller than the particle", got=radius, remedy="give it in nm")
+    mean = dict(_FRACTIONS if fractions is None else fractions)
+    check_option(element, "element", tuple(mean))
+    rates = np.logspace(-4, np.log10(0.3), 61) if false_positive_rate is None else np.asarray(false_positive_rate)
+    check_finite(rates, "false_positive_rate")
+    if np.any((rates <= 0) | (rates >= 1)):
+        raise fail("false_positive_rate", expected="between 0 and 1", got=rates.tolist(), remedy="try 0.01 for 1 %")
+    change = _change(mean, element) * contrast
+    matrix = _information(acquisition, tuple(mean.items()), diameter)
+    information = float(change @ matrix @ change)
+    n_tilts = len(acquisition.tilt_angles_deg)
+    sizes = [_path_sum(diameter, radius, acquisition.pixel_size_nm, off) for off in (0.0, diameter / 2 - radius)]
+    middle, surface = (float(np.sqrt(n_tilts * information * size)) for size in sizes)
+    recall = np.mean([ndtr(snr + ndtri(rates)) for snr in (middle, surface)], axis=0)
+    # Peaks closer than a diameter count once, so noise has about as many chances as balls of that size fit in.
+    n_chances = (diameter / (2 * radius)) ** 3
+    precision = n_clusters * recall / (n_clusters * recall + n_chances * rates)
+    return Detectability(middle, surface, rates, recall, precision)
+
+
+@lru_cache(maxsize=64)
+def _information(acquisition: Acquisition, fractions: tuple[tuple[str, float], ...], particle_nm: float) -> Floats:
+    return information_per_nm(acquisition, dict(fractions), particle_nm=particle_nm)
+
+
+def information_per_nm(acquisition: Acquisition, fractions: Mapping[str, float], *, particle_nm: float) -> Floats:
+    """Fisher information on the fractions from one pixel and 1 nm of path, shape (element, element).
+
+    From the expected spectrum: lines of the elements, fitted together with bremsstrahlung.
+    """
+    eds = acquisition.eds
+    elements = tuple(fractions)
+    energy = eds.energy_ev
+    window = (energy >= 350) & (energy <= 1200)
+    model = LineModel(
+        energy[window], elements, beam_energy_kev=acquisition.beam_energy_kev, resolution_ev=eds.resolution_ev
+    )
+    columns = model.columns()
+    shapes = np.stack([columns[element] for element in elements], axis=1)
+    shadow = np.mean([eds.detectors.shadow(angle) for angle in acquisition.tilt_angles_deg])
+    arriving = acquisition.electrons_per_pixel * eds.efficiency * eds.solid_angle_sr / (4 * np.pi) * shadow
+    per_atom = np.array([_photons_per_atom(model, element, acquisition.beam_energy_kev) for element in elements])
+    lines = [xray.main_line(element, window_ev=model.window_ev) for element in elements]
+    absorption = xray.mass_absorption_of(dict(fractions), [line.energy_kev for line in lines])
+    grams = _ATOMS_PER_NM3 * sum(f * xray.atomic_weight(el) for el, f in fractions.items()) / 6.02214076e23
+    through = np.exp(-absorption * grams * 1e14 * particle_nm / 4)  # half a radius of way out
+    counts = arriving * _ATOMS_PER_NM3 * per_atom * through  # per fraction and nm
+    background = sum(
+        fraction
+        * xray.bremsstrahlung_cross_section(
+            element, energy[window] / 1e3, beam_energy_kev=acquisition.beam_energy_kev, elevation_deg=eds.elevation_deg
+        )
+        for element, fraction in fractions.items()
+    ) * (BARN_NM2 * eds.channel_ev / 1e3 * arriving * _ATOMS_PER_NM3)
+    signal: Floats = np.asarray(shapes * counts)
+    spectrum = np.asarray(signal @ np.array(list(fractions.values())) + background)
+    both = np.concatenate([signal, np.atleast_1d(background)[:, None]], axis=1)
+    full = np.einsum("ei,ej->ij", both, both / spectrum[:, None])
+    # The amplitude of the bremsstrahlung is fitted too: what it shares with the lines is lost.
+    n = len(elements)
+    return np.asarray(full[:n, :n] - np.outer(full[:n, n], full[n, :n]) / full[n, n])
+
+
+def _photons_per_atom(model: LineModel, element: str, beam_energy_kev: float) -> float:
+    """Cross-section of the lines of an element's column, nm²."""
+    family = model.families()[element]
+    return BARN_NM2 * sum(xray.emission_cross_section(line, beam_energy_kev=beam_energy_kev) for line in family)
+
+
+def _change(fractions: Mapping[str, float], element: str) -> Floats:
+    """Change of all fractions where one rises by 1 and the others, but the most abundant one, fall in equal parts."""
+    majority = max(fractions, key=lambda el: fractions[el])
+    others: Sequence[str] = [el for el in fractions if el not in (element, majority)] or [majority]
+    return np.array([1.0 if el == element else -(el in others) / len(others) for el in fractions])
+
+
+def _path_sum(diameter_nm: float, radius_nm: float, pixel_nm: float, off_nm: float) -> float:
+    """Sum over pixels of (path in the cluster)² / (path in the particle), nm, mean over directions of the offset."""
+    blurred = np.sqrt(radius_nm**2 + pixel_nm**2 / 4)
+    # A wider ball of the same content: the pixel spreads the cluster.
+    height = (radius_nm / blurred) ** 3
+    r = (np.arange(200) + 0.5) / 200 * blurred
+    squared = np.square(2 * height * np.sqrt(blurred**2 - r**2)) * 2 * np.pi * r
+    total = float(squared.sum() * (r[1] - r[0]) / pixel_nm**2)
+    angles = (np.arange(90) + 0.5) * np.pi / 180
+    seen_off = off_nm * np.sin(angles)
+    paths = 2 * np.sqrt(np.maximum((diameter_nm / 2) ** 2 - seen_off**2, radius_nm**2))
+    return total * float(np.average(1 / paths, weights=np.sin(angles)))
