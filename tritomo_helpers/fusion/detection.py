@@ -23,8 +23,8 @@ from ..tomography.fractions.prior import sum_zero_covariance
 
 #: Radii that are tried, nm: below 4 nm a cluster is smaller than a voxel of the published maps.
 RADII_NM = (4.0, 5.0, 6.5, 8.0, 10.0, 13.0)
-#: What varies without clusters: the mean, and composition with depth.
-_BACKGROUND = Prior(mean_sd=0.01, depth_sd=0.03)
+#: What varies without clusters: the mean, and composition over lengths larger than theirs.
+_BACKGROUND = Prior(mean_sd=0.01, sd=0.01, length_nm=25.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def _scores(departure: Floats32, solver: Solver, directions: Floats, radii: Sequ
     """Numerators of the filter at the voxels of the mask, shape (radius, state, voxel)."""
     operator, noise = solver.operator, solver.noise
     data = operator.data
-    left = departure - operator.forward(solver(departure))  # neither the mean nor a profile in depth is a cluster
+    left = departure - operator.forward(solver(departure))  # neither the mean nor a slow variation is a cluster
     smeared = operator.backproject(noise.whiten_adjoint(noise.whiten(left)))
     volumes = operator.to_volumes(np.matmul(directions.T.astype(np.float32), smeared))
     shape = [fft.next_fast_len(n + 8, real=True) for n in data.mask.shape]
