@@ -132,7 +132,6 @@ def needle():
 def test_left_out_tilts_are_predicted_better_than_by_wbp_and_sirt(name, finer, request):
     series, support = request.getfixturevalue(name)
     ways = {"wbp": {}, "sirt": {}, "tv": {}}
-    assert tomography.reconstruct(series, method="tv", support=support).settings.finer == finer
     error = {
         method: tomography.held_out_error(series, method=method, support=support, n_folds=1, **options)
         for method, options in ways.items()
@@ -140,4 +139,6 @@ def test_left_out_tilts_are_predicted_better_than_by_wbp_and_sirt(name, finer, r
     assert error["tv"] < error["sirt"] < error["wbp"]
     ways["genfire"] = {"oversampling": 2, "n_iterations": 200}
     for method, options in ways.items():
-        check_choices(tomography.reconstruct(series, method=method, support=support, **options), method)
+        result = tomography.reconstruct(series, method=method, support=support, **options)
+        check_choices(result, method)
+        assert method != "tv" or result.settings.finer == finer
