@@ -455,6 +455,31 @@ class TestEds:
         assert half == pytest.approx(one / 2, rel=1e-6)
 
 
+def test_fluorine_of_a_specimen_reaches_both_spectrometers():
+    setting = Acquisition.ideal(
+        scan_shape=(12, 12), pixel_size_nm=24.7, tilt_angles_deg=(0,), signals=("eds", "eels"), repeats=False
+    )
+    spectra = {}
+    for control in ("none", "surface-fluoride"):
+        phantom = phantoms.particle("pristine-4", shape=16, control=control)
+        spectra[control] = acquire(phantom, setting, rng=rng(0))
+    energy_ev = spectra["none"].eds.energy_ev
+    line = np.abs(energy_ev - 677) < 30
+    plain, with_f = (spectra[c].eds.counts.sum(axis=(0, 1, 2))[line].sum() for c in ("none", "surface-fluoride"))
+    assert with_f > 1.4 * plain  # Co Ll lies there, too
+    truth = spectra["surface-fluoride"].truth
+    assert truth["eds_expected_F"].sum() > 100
+    assert "eds_expected_F" not in spectra["none"].truth
+    # The K edge at 685 eV: a step on the continuum of Mn.
+    loss_ev = spectra["none"].core_loss.energy_ev
+    above, below = (np.abs(loss_ev - center) < 6 for center in (695, 677))
+    steps = []
+    for got in spectra.values():
+        total = got.core_loss.counts.sum(axis=(0, 1, 2))
+        steps.append(total[above].mean() / total[below].mean())
+    assert steps[1] > steps[0] + 0.03
+
+
 class TestWholeAcquisition:
     @staticmethod
     def run(signals=("adf", "eds", "eels"), **options):
