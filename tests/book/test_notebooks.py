@@ -348,6 +348,8 @@ LINK = '<a href="glossary.html#term-EDS">EDS</a>'
 def test_term_that_is_not_linked_where_it_first_appears_is_caught(first, second, faults):
     said = terms.page_problems(PAGE.format(first, second), "a.html", ["EDS", "claim"])
     assert [problem.split("'")[1] for problem in said] == faults
+    boxed = '<article><div class="tt-box">EDS</div><p>x</p></article>'
+    assert terms.page_problems(boxed, "a.html", ["EDS"]) == [], "a message of the build is no text of the author"
     assert "'missing wedge' is not linked" in terms.page_problems(PAGE.format(LINK, ""), "a", ["missing wedge"])[0]
 
 

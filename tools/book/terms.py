@@ -127,7 +127,9 @@ class _Article(HTMLParser):
         skipped, link = (self._open[-1][1], self._open[-1][2]) if self._open else (False, "")
         self._inside |= tag == "article"
         skipped = (
-            skipped or tag in self.SKIPPED or bool({"math", "tt-provenance", "tt-checked", "headerlink"} & {*classes})
+            skipped
+            or tag in self.SKIPPED
+            or bool({"math", "tt-provenance", "tt-checked", "tt-box", "headerlink"} & {*classes})
         )
         self._open.append((tag, skipped, values.get("href", "other") if tag == "a" else link))
 
