@@ -6,6 +6,7 @@ scale bar and a color bar with its unit; spectra are in eV with their edges mark
 notebook and no chapter sets a style of its own.
 """
 
+from .backgrounds import show_background_step
 from .curves import (
     mark_windows,
     show_curves,
@@ -43,6 +44,7 @@ __all__ = [
     "color_of",
     "element_of",
     "mark_windows",
+    "show_background_step",
     "show_curves",
     "show_difference",
     "show_geometry",
