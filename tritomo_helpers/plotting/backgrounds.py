@@ -68,7 +68,7 @@ def show_background_step(
     windows = {"pre": step.candidate.pre_window_ev, "post": step.candidate.post_window_ev}
     for ax in (above, below):
         mark_windows(ax, windows)
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper center")
     for window, slope in zip(windows.values(), (step.pre_slope, step.post_slope), strict=True):
         x = np.array(window)
         inside = (energy >= x[0]) & (energy <= x[1])
