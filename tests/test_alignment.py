@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 
 import dask.array as da
 import numpy as np
@@ -113,6 +114,24 @@ def test_the_inclined_axis_is_found_with_an_error_that_can_be_believed(particle)
     straight = alignment.estimate(series(particle["images"]), fit_rotation=False)
     assert straight.axis_rotation_deg == 0
     assert found.residuals.max() < straight.residuals.max()
+
+
+@pytest.mark.acceptance
+def test_the_error_claimed_for_the_turn_is_the_error_made():
+    scaled = []
+    for seed in range(8):
+        rng = np.random.default_rng(100 + seed)
+        images = noisy(project(ellipsoids(rng), ANGLES, (64, 64), rotation_deg=1.1, oversampling=1), rng)
+        (line,) = (line for line in alignment.estimate(series(images)).why if line.startswith("turn of the axis"))
+        turn, claimed = (float(number) for number in re.findall(r"-?\d+\.\d+", line))
+        scaled.append((turn - 1.1) / claimed)
+    assert 0.4 < np.sqrt(np.mean(np.square(scaled))) < 1.7
+
+
+def test_no_turn_is_told_from_a_narrow_range(particle):
+    found = alignment.estimate(series(particle["images"][6:10], ANGLES[6:10]))
+    assert found.axis_rotation_deg == 0
+    assert "turn of the axis: 0, because 30 deg of tilt do not tell it from an inclination" in found.why
 
 
 def test_a_turn_that_noise_hides_is_not_applied():
@@ -377,6 +396,9 @@ def test_needle_against_the_published_shifts():
     assert found.extended == "along"
     assert found.failures == {}
     assert found.axis_rotation_deg == pytest.approx(-2.79, abs=0.4)  # the angle of their aligned images
+    first = tilt_series.select_tilts(needle, np.arange(77) < 5)
+    with pytest.warns(UserWarning, match="common-line replaced"):
+        assert alignment.estimate(first).axis_rotation_deg == 0  # what 8 deg say is off by 2.3 deg
 
 
 # Signs, and registration of sharp images

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.special import erfc
 
 from tritomo_helpers import composition, eds, phantoms
 from tritomo_helpers.containers import TiltSeries, Tomogram
+from tritomo_helpers.projection import Projector
 from tritomo_helpers.simulation import Acquisition, Eds, acquire
+from tritomo_helpers.spectroscopy import xray
 
 ELEMENTS = ("O", "Mn", "Co", "Ni")
 NCM111 = {"O": 6, "Mn": 1, "Co": 1, "Ni": 1}
@@ -128,6 +131,60 @@ class TestAbsorptionOfAParticle:
         ).composition
         assert found["O"] == pytest.approx(0.61, abs=0.02)
         assert sum(found.values()) == pytest.approx(1)
+
+    def test_every_pixel_is_corrected_where_composition_is_the_same(self):
+        ball = phantoms.balls([[0, 0, 0]], [80], shape=24)
+        density, angles = ball.tomogram(), np.array([-40.0, 0.0, 50.0])
+        weights = eds.absorption_weights(
+            density, composition={el: n / 9 for el, n in NCM111.items()}, elements=["Ni"], tilt_angles_deg=angles
+        )
+        matter = np.asarray(density.values, dtype=np.float32)
+        seen = np.concatenate(
+            [Projector([a], (24, 24)).forward(matter * w) for a, w in zip(angles, weights["Ni"], strict=True)]
+        )
+        series = TiltSeries(seen, angles, density.voxel_size_nm)
+        corrected = composition.correct_maps({"Ni": series}, density, weights=weights)["Ni"].images
+        full = Projector(angles, (24, 24)).forward(matter)
+        inside = full > 0.05 * full.max()
+        np.testing.assert_allclose(corrected[inside], full[inside], rtol=1e-4)
+        # The two rims differ before and agree after, at a tilt where one side is in the shadow.
+        left, right = (seen[2][:, s].sum() / full[2][:, s].sum() for s in (slice(1, 13), slice(13, 24)))
+        assert right > 1.05 * left
+
+
+class TestNull:
+    def test_counts_are_those_of_the_dose(self):
+        ball = phantoms.balls([[0, 0, 0]], [70], shape=24)
+        fractions = {el: n / 9 for el, n in NCM111.items()}
+        maps = composition.homogeneous_maps(
+            ball.tomogram(), fractions=fractions, tilt_angles_deg=[-40, 0], rng=rng(3), counts=4.0
+        )
+        voxel = ball.voxel_size_nm
+        atoms = float(ball.density.sum()) * voxel  # per nm² summed over pixels
+        sigma = xray.emission_cross_section(xray.main_line("O")) * 1e-10
+        expected = 4 * 0.3e-9 * 0.05 / 1.602176634e-19 * 0.7 / (4 * np.pi) * sigma * 2 / 3 * atoms
+        totals = maps["O"].images.sum(axis=(1, 2))
+        assert totals[1] == pytest.approx(expected, rel=0.01)
+        assert totals[0] / totals[1] == pytest.approx(Eds().detectors.shadow(-40).mean(), rel=0.01)
+        k = composition.k_factors_from_cross_sections(ELEMENTS)
+        found = composition.cliff_lorimer({el: m.images.sum() for el, m in maps.items()}, k_factors=k)
+        assert float(found["O"]) == pytest.approx(2 / 3, abs=0.004)
+        again = composition.homogeneous_maps(
+            ball.tomogram(), fractions=fractions, tilt_angles_deg=[-40, 0], rng=rng(3), counts=4.0
+        )
+        np.testing.assert_array_equal(again["Ni"].images, maps["Ni"].images)
+
+    def test_noise_of_a_normal_distribution_becomes_rich_as_its_mean_rises(self):
+        noise = rng(1).normal(0, 0.02, 200_000)
+        for mean in (0.112, 0.13):
+            expected = 0.5 * erfc((0.167 - mean) / 0.02 / np.sqrt(2))
+            assert composition.shifted_rich_share(noise, mean=mean) == pytest.approx(expected, rel=0.08)
+
+    def test_fractions_that_do_not_add_up(self):
+        with pytest.raises(ValueError, match=r"fractions: expected atomic fractions that sum to 1, got a sum of 0\.5"):
+            composition.homogeneous_maps(
+                Tomogram(np.ones((2, 2, 2)), 1.0), fractions={"O": 0.5}, tilt_angles_deg=[0], rng=rng()
+            )
 
 
 class TestPaper:

@@ -58,7 +58,9 @@ LIMITS = {"wbp": 0.5, "sirt": 0.22, "sart": 0.22, "cgls": 0.26, "genfire": 0.3, 
 @pytest.mark.parametrize("method", tomography.METHODS)
 def test_every_method_recovers_the_blocks(method, truth, series):
     options = {} if method in ("wbp", "genfire", "tv") else {"n_iterations": 60}
-    result = tomography.reconstruct(series, method=method, **(options | ({"weight": 1e-3} if method == "tv" else {})))
+    result = tomography.reconstruct(
+        series, method=method, **(options | ({"weight": 1e-3, "finer": 2} if method == "tv" else {}))
+    )
     assert metrics.nrmse(result.tomogram.values, truth) < LIMITS[method]
     assert result.tomogram.voxel_size_nm == 4.63
     assert result.tomogram.quantity == "ADF"
@@ -74,7 +76,7 @@ def test_odd_and_unequal_sizes_work(method, shape):
     volume = np.zeros(shape, dtype=np.float32)
     volume[6:12, 2:5, 5:11] = 1.0
     options = {"n_iterations": 30} if method not in ("wbp", "tv") else {}
-    options |= {"weight": 1e-3} if method == "tv" else {}
+    options |= {"weight": 1e-3, "finer": 1} if method == "tv" else {}
     result = tomography.reconstruct(series_of(volume), method=method, n_z=shape[0], **options)
     assert result.tomogram.values.shape == shape
     bright = result.tomogram.values * (result.tomogram.values > 0.5)  # without the streaks, which the box cuts unevenly
@@ -86,7 +88,7 @@ def test_support_keeps_the_outside_empty(truth, series):
     support = truth > 0
     for method in tomography.METHODS:
         options = {"n_iterations": 5} if method != "wbp" else {}
-        options |= {"weight": 1e-3} if method == "tv" else {}
+        options |= {"weight": 1e-3, "finer": 1} if method == "tv" else {}
         values = tomography.reconstruct(series, method=method, support=support, **options).tomogram.values
         assert not values[~support].any()
         assert values[support].any()
@@ -269,8 +271,9 @@ def test_held_out_tilts_are_inner_and_never_trained_on(series):
 
 
 def test_held_out_error_ranks_methods_as_the_truth_does(series):
-    error = {m: tomography.held_out_error(series, method=m, n_folds=2) for m in ("wbp", "sirt")}
-    error["tv"] = tomography.held_out_error(series, method="tv", n_folds=2, finer=1, n_iterations=30)
+    thin = series.replace(images=series.images[:, 6:12])
+    error = {m: tomography.held_out_error(thin, method=m, n_folds=2) for m in ("wbp", "sirt")}
+    error["tv"] = tomography.held_out_error(thin, method="tv", n_folds=2, finer=1, n_iterations=30)
     assert error["tv"] < error["sirt"] < error["wbp"]
 
 
@@ -399,7 +402,7 @@ def test_inputs_stay_as_they_were(series, truth):
             method=method,
             start=start,
             **({} if method == "wbp" else {"n_iterations": 2}),
-            **({"weight": 0.01} if method == "tv" else {}),
+            **({"weight": 0.01, "finer": 2} if method == "tv" else {}),
         )
     np.testing.assert_array_equal(series.images, before)
     np.testing.assert_array_equal(start, truth)
@@ -421,7 +424,7 @@ def test_shell_correlation_sees_noise_and_missing_tilts(truth):
 
 @pytest.mark.parametrize("weight", [0.1, 0.4])
 def test_a_large_weight_settles_on_split_voxels_too(weight, truth):
-    series, _ = noisy(series_of(truth), 60)
+    series, _ = noisy(series_of(truth[:, 6:14]), 60)
     fits = [
         tomography.reconstruct(series, method="tv", weight=weight, finer=finer, n_iterations=60).tomogram.values
         for finer in (1, 2)
@@ -430,8 +433,8 @@ def test_a_large_weight_settles_on_split_voxels_too(weight, truth):
 
 
 def test_parts_of_voxels_are_chosen_where_they_predict_better(truth):
-    fine = np.zeros((48, 6, 48), dtype=np.float32)
-    fine[13:32, 1:5, 17:36] = 1.0  # faces in the middle of voxels
+    fine = np.zeros((48, 3, 48), dtype=np.float32)
+    fine[13:32, 1:, 17:36] = 1.0  # faces in the middle of voxels
     images = Projector(ANGLES, (24, 24), finer=2).forward(fine)
     sharp = TiltSeries(images, ANGLES, 4.63)
     choice = tomography.reconstruct(sharp, method="tv", weight=1e-3).choices["finer"]

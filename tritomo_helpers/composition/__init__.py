@@ -1,6 +1,7 @@
 """From counts to atomic percent: k-factors, Cliff-Lorimer, and the published chain with its open switches."""
 
-from .correction import CorrectedTotals, correct_absorption
+from .correction import CorrectedTotals, correct_absorption, correct_maps
+from .null import homogeneous_maps, shifted_rich_share
 from .paper import PREFILTERS, SUPPORTS, PaperComposition, reconstruct_paper
 from .quantification import cliff_lorimer, k_factors, k_factors_from_cross_sections
 
@@ -11,7 +12,10 @@ __all__ = [
     "PaperComposition",
     "cliff_lorimer",
     "correct_absorption",
+    "correct_maps",
+    "homogeneous_maps",
     "k_factors",
     "k_factors_from_cross_sections",
     "reconstruct_paper",
+    "shifted_rich_share",
 ]

@@ -11,6 +11,7 @@ from .._typing import Floats, Floats32
 from .._validation import check_count, check_shape, fail
 from ..containers import TiltSeries, Tomogram
 from ..eds import absorption_weights
+from ..projection import Projector
 from ..spectroscopy.detectors import Detectors
 from .quantification import cliff_lorimer
 
@@ -130,3 +131,60 @@ def correct_absorption(
     return CorrectedTotals(
         totals, transmission, weights, present, {"n_updates": n_updates if k_factors is not None else 0}
     )
+
+
+def correct_maps(
+    maps: Mapping[str, TiltSeries], density: Tomogram, *, weights: Mapping[str, Floats32]
+) -> dict[str, TiltSeries]:
+    r"""Divide every pixel by the share of its X-rays that came out.
+
+    .. math:: d'_{et} = d_{et}\, \frac{M_t[ρ]}{M_t[ρ\, G_{et}]}
+
+    which is exact where the composition does not change along the ray. Shadows are divided out as well.
+
+    Parameters
+    ----------
+    maps : mapping of str to TiltSeries
+        Counts, aligned with the density.
+    density : Tomogram
+        Visible atoms per nm³.
+    weights : mapping of str to ndarray, shape (tilt, z, y, x)
+        From `correct_absorption` or `eds.absorption_weights`.
+
+    Returns
+    -------
+    dict of str to TiltSeries
+        Pixels that see no matter are divided by the mean of the tilt.
+
+    Raises
+    ------
+    ValueError
+        If the weights are for other elements, tilts or voxels.
+
+    Examples
+    --------
+    >>> series = TiltSeries(np.ones((1, 4, 4)), [0.0], 4.63)
+    >>> half = {"O": np.full((1, 4, 4, 4), 0.5, dtype=np.float32)}
+    >>> float(correct_maps({"O": series}, Tomogram(np.ones((4, 4, 4)), 4.63), weights=half)["O"].images.mean())
+    2.0
+    """
+    matter = np.asarray(density.values, dtype=np.float32)
+    corrected = {}
+    for element, series in maps.items():
+        if element not in weights:
+            raise fail(
+                "weights",
+                expected=f"one array for each of {', '.join(maps)}",
+                got=f"none for {element}",
+                remedy="compute them for the elements of the maps",
+            )
+        check_shape(weights[element], f"weights of {element}", (series.n_tilts, *matter.shape))
+        images = np.empty(series.images.shape, dtype=np.float32)
+        for i, angle in enumerate(series.tilt_angles_deg):
+            projector = Projector([float(angle)], (matter.shape[0], matter.shape[2]))
+            seen, through = (projector.forward(v)[0] for v in (matter, matter * weights[element][i]))
+            mean = through.sum() / seen.sum()
+            share = np.divide(through, seen, out=np.full_like(seen, mean), where=seen > 1e-3 * seen.max())
+            images[i] = np.asarray(series.images[i]) / share
+        corrected[element] = series.replace(images=images)
+    return corrected
