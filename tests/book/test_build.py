@@ -56,6 +56,8 @@ def printed(run):
 
 def test_no_output_is_older_than_package_lock_manifest_or_notebook(package):
     helper = package / "tritomo_helpers" / "helper.py"
+    # Without this file Python would take the installed package, however far behind on the path.
+    helper.with_name("__init__.py").write_text("")
     find = f"import sys; sys.path.insert(0, {str(package)!r})"
     path = write(
         package / "book" / "a.ipynb", code(find), code("from tritomo_helpers import helper\nprint(helper.NUMBER)")
@@ -497,7 +499,9 @@ def small_book(tmp_path):
         "parts": [{"chapters": [{"file": "chapter"}, {"file": "performance"}]}],
     }
     (book / "_toc.yml").write_text(yaml.safe_dump(toc))
-    write(book / "chapter.ipynb", text("# Chapter"), code(CLAIM.format(**GOOD)), text("It is {glue:text}`fano`."))
+    *preparation, claim = CLAIM.format(**GOOD).splitlines()
+    cells = (code("\n".join(preparation)), code(claim), text("It is {glue:text}`fano`."))
+    write(book / "chapter.ipynb", text("# Chapter"), *cells)
     return book
 
 
