@@ -1,7 +1,7 @@
 """Numbers that the whole project shares, each with its source.
 
 Edge onsets, the material and the published experiment. This is data; the formulas that use it live in
-:mod:`tritomo_helpers.spectroscopy`, and the colors of the book in :mod:`tritomo_helpers.plotting.style`.
+:mod:`tritomo_helpers.spectroscopy`, and the colors of the book in ``plotting.style``.
 """
 
 from types import MappingProxyType
