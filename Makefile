@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help book test lint format acceptance bench products offline serve lab lock clean
+.PHONY: help book test lint format acceptance bench products study offline serve lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -36,6 +36,9 @@ bench: .venv/.installed ## Compare with other packages on this machine; CASE=fil
 
 products: .venv/.installed ## Compute the results that chapters hand to each other, once
 	@$(PY) -m tritomo_helpers.products
+
+study: .venv/.installed ## Compute the tables of the study: twelve particles, both methods, nulls (an hour; goes on)
+	@OMP_NUM_THREADS=1 $(PY) -m tritomo_helpers.products --commit "study/*"
 
 offline: .venv/.installed ## Zip an edition of the book that needs no network
 	@$(PY) tools/build_book.py --offline

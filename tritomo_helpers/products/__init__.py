@@ -6,6 +6,9 @@
   that the result depends on, see `tritomo_helpers.store.fingerprint`.
 - A result that is *part of the package* goes by the parameters, the datasets and the function alone. `provenance` says
   which code made it and what of that has changed since; ``make acceptance`` computes it again and compares.
+- The *tables of the study* have names that begin with ``study/``. ``make study`` computes them one after another, keeps
+  each as soon as it is done and makes it part of the package. No page computes them: `get` returns what the package
+  holds, and `provenance` says with ``current`` whether it is of today's data, parameters and function.
 
 A new product is a function in a module of this folder that imports what it needs *inside*, so that the key sees it::
 

@@ -18,6 +18,8 @@ from ..store.results import Arrays, Stored
 Report = Callable[[float, str], None]
 COMMITTED = fingerprint.PACKAGE / "data" / "products"
 COMMITTED_LIMIT_BYTES = 10_000_000
+STUDY = "study/"
+"""Names of the tables of the study begin with it: they take an hour together, so that no page computes them."""
 _REGISTRY: dict[str, "Product"] = {}
 
 
@@ -31,6 +33,7 @@ class Product:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tolerance: Mapping[str, float] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -51,6 +54,8 @@ class Product:
         files = {name: self.data()[name] for name in self.datasets if generated[name] is None}
         own = _code(self.make)[self.make.__module__]
         asked = {"generated": {n: dict(g) for n, g in generated.items() if g}, "parts": self._parts(), "files": files}
+        if self.after:
+            asked["after"] = {name: _find(name).recipe_key for name in self.after}
         return fingerprint.digest({"name": self.name, "code": own, "parameters": dict(self.parameters), **asked})
 
     def data(self) -> dict[str, list[str]]:
@@ -67,7 +72,17 @@ class Product:
             "data": self.data(),
             "parts": self._parts(),
             "parameters": dict(self.parameters),
+            **({"after": {name: _find(name).key for name in self.after}} if self.after else {}),
         }
+
+    @property
+    def in_study(self) -> bool:
+        """Whether it is a table of the study: computed by ``make study`` alone, and read as it is until then."""
+        return self.name.startswith(STUDY)
+
+    def is_made_by(self, source: Mapping[str, Any]) -> bool:
+        """Whether a result with this provenance is of the data, the parameters and the function of today."""
+        return bool(source.get("recipe_key") == self.recipe_key and source.get("data") == self.data())
 
     def _parts(self) -> dict[str, list[str]]:
         return {name: list(roles) for name, roles in self.parts.items()}
@@ -84,6 +99,7 @@ def product(
     datasets: tuple[str, ...] = (),
     parts: Mapping[str, Sequence[str]] | None = None,
     tolerance: Mapping[str, float] | None = None,
+    after: tuple[str, ...] = (),
     **parameters: Any,
 ) -> Callable[[Any], Any]:
     """Register a function as the maker of a product.
@@ -99,6 +115,8 @@ def product(
     tolerance : mapping of str to float, optional
         Array to the largest difference that another machine may make, in the unit of the array. 1e-6 of the largest
         value for arrays that are not named.
+    after : tuple of str, optional
+        Products that the function reads with `get`.
     **parameters
         Passed to the function by keyword, and part of the key. Numbers, strings, lists.
 
@@ -112,7 +130,7 @@ def product(
     def register(make: Callable[..., Arrays]) -> Callable[..., Arrays]:
         if name in _REGISTRY:
             raise fail("product", expected="a new name", got=repr(name), remedy="rename one of the two")
-        _REGISTRY[name] = Product(name, make, tuple(datasets), parameters, parts or {}, tolerance or {})
+        _REGISTRY[name] = Product(name, make, tuple(datasets), parameters, parts or {}, tolerance or {}, after)
         return make
 
     return register
@@ -224,8 +242,7 @@ def _state(path: Path, known: Product) -> str:
         source = results.read(path)[1]
     except results.DamagedResult:
         return "damaged"
-    current = source.get("recipe_key") == known.recipe_key and source.get("data") == known.data()
-    return "intact" if current else "outdated"
+    return "intact" if known.is_made_by(source) else "outdated"
 
 
 def stale_files() -> list[Path]:
@@ -235,13 +252,19 @@ def stale_files() -> list[Path]:
 
 
 def _stored(name: str) -> Stored:
-    stored = cached(name, make=False) or committed(name) or cached(name)
+    known = _find(name)
+    stored = cached(name, make=False) or committed(name)
+    if stored is None and known.in_study:
+        stored = _read(committed_path(known), aside=False)
+    stored = stored or cached(name)
     assert stored is not None
     return stored
 
 
 def get(name: str) -> Arrays:
     """Return a product: from the cache, from the package, or computed now (with a progress bar) and kept.
+
+    A table of the study that is part of the package is returned even if it was made by earlier code: see `provenance`.
 
     Parameters
     ----------
@@ -270,9 +293,15 @@ def provenance(name: str) -> dict[str, Any]:
     """Return where a product comes from: key, code, data, parameters, versions, seconds, command.
 
     ``same_code`` is false for a result that is part of the package and was made before a module below it changed;
-    ``changed_code`` names these modules. Computes the product if it is not there.
+    ``changed_code`` names these modules. ``current`` is false for a table of the study whose data, parameters or
+    function have changed since: run ``make study``. Computes the product if it is not there.
     """
     source = _stored(name)[1]
     known = _find(name)
     now = _code(known.make)
-    return {**source, "same_code": source["key"] == known.key, "changed_code": fingerprint.changed(source["code"], now)}
+    return {
+        **source,
+        "current": known.is_made_by(source),
+        "same_code": source["key"] == known.key,
+        "changed_code": fingerprint.changed(source["code"], now),
+    }
