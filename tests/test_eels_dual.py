@@ -250,3 +250,19 @@ def test_deconvolved_edges_add_up_along_a_projection():
 def test_bad_input_says_what_to_do(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_scattering_an_edge_is_undone_by_deconvolution():
+    energy, low_ev = 700 + 0.15 * np.arange(1300), -30 + 0.15 * np.arange(1300)
+    low = np.exp(-((low_ev / 0.6) ** 2)) + 0.05 * np.exp(-(((low_ev - 23) / 8) ** 2))
+    result = eels.scattered_edge("Mn L1", energy, low, low_ev)
+    options = {"dispersion_ev": 0.15, "cutoff_per_ev": 0.36}
+    single = eels.low_pass(eels.continuum("Mn L1", energy), **options)
+    back = eels.fourier_ratio(result, low, zero_channel=200, **options)
+    assert np.abs(back - single)[:-200].max() < 0.01 * single.max()
+    # A low loss read backward would bring counts below the onset.
+    assert np.abs(result[energy < 760]).max() < 1e-3 * result.max()
+    with pytest.raises(ValueError, match="an axis on which Mn L1 begins"):
+        eels.scattered_edge("Mn L1", energy + 200, low, low_ev)
+    with pytest.raises(ValueError, match="the same for low loss and core loss"):
+        eels.scattered_edge("Mn L1", energy, low, 2 * low_ev)

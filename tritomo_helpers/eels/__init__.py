@@ -9,6 +9,7 @@ from .background import EdgeSpectra, SweepStep, subtract_background, sweep_backg
 from .deconvolution import fourier_ratio, low_pass
 from .filtering import filter_neighbors, sum_neighbors
 from .peaks import find_peak, peak_area, peak_faults
+from .scattering import scattered_edge
 from .sweep_settings import Candidate, SweepSettings
 from .thickness import relative_thickness, thickness_faults
 from .zero_loss import align_zero_loss, zero_loss_center
@@ -29,6 +30,7 @@ __all__ = [
     "peak_area",
     "peak_faults",
     "relative_thickness",
+    "scattered_edge",
     "subtract_background",
     "sum_neighbors",
     "sweep_background",
