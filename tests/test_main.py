@@ -130,11 +130,6 @@ def test_clean_removes_what_older_code_made(monkeypatch, capsys):
     assert not old.exists()
 
 
-def test_page_prints_the_licenses(capsys):
-    assert main(["data", "page"]) == 0
-    assert capsys.readouterr().out.startswith("# Data and licenses")
-
-
 def test_verify_and_fetch_mend_a_twin_that_was_cut_off(capsys):
     path = datasets.fetch("twin/tiny", parts=["adf"], progress=False)["adf"]
     whole = path.read_bytes()

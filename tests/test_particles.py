@@ -144,6 +144,21 @@ def test_errors_of_means_with_correlated_noise(rng):
     assert white[0] < 0.4 * actual[0]
 
 
+def test_true_profile_is_by_the_depth_that_the_phantom_knows():
+    phantom = phantoms.particle("cycled-100-4", shape=32)
+    profile = particles.true_profile(phantom, "Mn4", min_voxels=1)
+    depth = phantom.depth_nm[phantom.mask]
+    assert profile.n.tolist() == np.bincount((depth / 4.63).astype(int)).tolist()
+    values = 100 * phantom.mn_valence[4][phantom.mask]
+    assert profile.mean @ profile.n / profile.n.sum() == pytest.approx(values.mean())
+    assert profile.depth_nm @ profile.n / profile.n.sum() == pytest.approx(depth.mean())
+    assert particles.true_profile(phantom, "Mn4", min_voxels=50).n.tolist() == profile.n[profile.n >= 50].tolist()
+    null = phantoms.particle("cycled-200-2", shape=32, null=True)
+    assert particles.true_profile(null, "Co").sd.max() < 1e-6
+    with pytest.raises(ValueError, match="quantity: expected one of"):
+        particles.true_profile(phantom, "Lithium")
+
+
 def test_average_of_a_stage_makes_a_depth_dependence_that_no_particle_has():
     """The paper's cobalt after 100 cycles."""
     four = [phantoms.particle(name, shape=32) for name in phantoms.names("cycled-100")]

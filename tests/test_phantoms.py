@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from tests.helper import relative_error
-from tritomo_helpers import phantoms
+from tritomo_helpers import particles, phantoms
 from tritomo_helpers.constants import NCM111_FORMULA_UNITS_PER_NM3
 from tritomo_helpers.phantoms import STAGES
 
@@ -336,8 +336,8 @@ class TestHypotheses:
         plain = phantoms.particle("pristine-1", shape=48)
         phantom = explained[control]
         for quantity in ("Mn4", "Mn3", "Mn2", "Co3", "Co2"):
-            _, mean, _ = phantoms.depth_profile(phantom, quantity)
-            expected = phantoms.depth_profile(plain, quantity)[1]
+            mean = particles.true_profile(phantom, quantity).mean
+            expected = particles.true_profile(plain, quantity).mean
             # Segregation runs into 0 % near the surface, so its law is flatter there.
             allowed = 3.5 if control == "segregation-lowers-valence" else 0.3
             assert np.abs(mean - expected).max() < allowed, quantity
@@ -575,24 +575,6 @@ class TestReport:
         with pytest.raises(ValueError, match="choose one of these"):
             phantoms.truth_table(pair, by="shape")
 
-    def test_profile_weighted_by_shell_size_is_the_mean(self):
-        phantom = phantoms.particle("cycled-100-4", shape=48)
-        depth, mean, spread = phantoms.depth_profile(phantom, "Mn4", min_voxels=1)
-        sizes = np.bincount((phantom.depth_nm[phantom.mask] / 4.63).astype(int))
-        values = 100 * phantom.mn_valence[4][phantom.mask]
-        assert mean @ sizes / sizes.sum() == pytest.approx(values.mean())
-        assert ((spread**2 + mean**2) @ sizes) / sizes.sum() == pytest.approx(np.mean(values**2))
-        assert np.all(np.diff(depth) > 0)
-
-    def test_null_has_no_spread(self):
-        _, _, spread = phantoms.depth_profile(phantoms.particle("cycled-200-2", shape=32, null=True), "Co")
-        assert spread.max() < 1e-6
-
     def test_bad_requests(self):
-        phantom = phantoms.particle("pristine-4", shape=16)
-        with pytest.raises(ValueError, match="quantity"):
-            phantoms.depth_profile(phantom, "Li")
-        with pytest.raises(ValueError, match="sample the particle more finely"):
-            phantoms.depth_profile(phantom, "O", min_voxels=10_000)
         with pytest.raises(ValueError, match="give a list of particles"):
             phantoms.truth_table([])

@@ -46,9 +46,6 @@ def _parser() -> argparse.ArgumentParser:
 
     clean = actions.add_parser("clean", help="remove simulated data and products that an older version made")
     clean.set_defaults(run=_clean)
-
-    page = actions.add_parser("page", help="print the page 'Data and licenses' as Markdown")
-    page.set_defaults(run=_page)
     return parser
 
 
@@ -167,11 +164,6 @@ def _clean(_: argparse.Namespace) -> int:
     if files:
         removed += f" and {len(files)} outdated product{'' if len(files) == 1 else 's'}"
     print(f"{removed} removed from {datasets.data_dir()}")
-    return 0
-
-
-def _page(_: argparse.Namespace) -> int:
-    print(datasets.markdown_page())
     return 0
 
 

@@ -15,6 +15,7 @@ import nbformat
 import yaml
 
 from tools.book import BOOK, ROOT, fold, lineage, vendor
+from tools.book.data_page import data_page
 from tools.book.execute import Run, records
 from tools.book.prose import WORDS_PER_MINUTE, n_words
 
@@ -300,13 +301,6 @@ def with_reference(toc: dict[str, Any]) -> dict[str, Any]:
 
     parts = [{**part, "chapters": [below(chapter) for chapter in part["chapters"]]} for part in toc.get("parts", [])]
     return {**toc, "parts": parts}
-
-
-def data_page() -> str:
-    """Return the datasets of the manifest as MyST."""
-    from tritomo_helpers import datasets
-
-    return datasets.markdown_page()
 
 
 def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:

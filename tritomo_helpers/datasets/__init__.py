@@ -10,8 +10,17 @@ from pathlib import Path
 
 from .._validation import fail
 from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact
-from ._manifest import ArchiveMember, DataFile, Dataset, check_document, dataset, manifest, manifest_path, read_manifest
-from ._page import markdown_page, size_text
+from ._manifest import (
+    ArchiveMember,
+    DataFile,
+    Dataset,
+    check_document,
+    dataset,
+    manifest,
+    manifest_path,
+    read_manifest,
+    size_text,
+)
 from ._twin import fetch_twin, key, present_twin, roles, stale_folders, verify_twin
 
 __all__ = [
@@ -26,7 +35,6 @@ __all__ = [
     "identity",
     "manifest",
     "manifest_path",
-    "markdown_page",
     "present",
     "read_manifest",
     "size_text",

@@ -190,3 +190,16 @@ def dataset(name: str) -> Dataset:
             remedy=f"{hint}see `python -m tritomo_helpers data list`",
         )
     return entries[name]
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size as people read it.
+
+    Examples
+    --------
+    >>> size_text(616), size_text(68_657), size_text(10_225_256)
+    ('616 B', '69 kB', '10.2 MB')
+    """
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1e3:.0f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"

@@ -9,7 +9,7 @@ from ._shell_sums import independent_voxels
 from .coupling import Coupling, coupling
 from .inhomogeneity import Inhomogeneity, NullBand, inhomogeneity, null_band
 from .phases import RockSalt, rock_salt
-from .profiles import DepthProfile, StageProfile, average, depth_profile
+from .profiles import DepthProfile, StageProfile, average, depth_profile, true_profile
 from .regions import RichRegions, rich_regions
 from .shells import depth_shells, mean_depth_nm, otsu_mask, shells
 from .verdicts import Verdict, depth_trend, segregated, verdict
@@ -37,5 +37,6 @@ __all__ = [
     "rock_salt",
     "segregated",
     "shells",
+    "true_profile",
     "verdict",
 ]

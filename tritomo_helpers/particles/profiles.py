@@ -1,16 +1,18 @@
 """Means against depth, of one particle and of a cycling stage."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
 from .._validation import fail
+from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
+from ..phantoms import Phantom
 from ._shell_sums import independent_voxels, shell_sums
-from .shells import Shells
+from .shells import Shells, depth_shells
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,44 @@ def depth_profile(
     columns = [sums.depth_nm, sums.mean(sums.values), np.sqrt(sums.variance(sums.values)), error]
     depth, mean, sd, error = (np.where(few, np.nan, column) for column in columns)
     return DepthProfile(depth, mean, sd, sums.n, error)
+
+
+def true_profile(
+    phantom: Phantom, quantity: str, *, thickness_nm: float = SCAN_STEP_NM, min_voxels: int = 200
+) -> DepthProfile:
+    """Return the depth profile of a phantom by the depth that it knows, where the paper peels voxels.
+
+    Parameters
+    ----------
+    phantom : Phantom
+    quantity : str
+        As for `Phantom.tomogram`: at%, % of the element, or % of the atoms.
+    thickness_nm : float, default 4.63
+        Of a shell, nm.
+    min_voxels : int, default 200
+        Shells with fewer voxels, deep inside, are left out: their mean and spread say little.
+
+    Returns
+    -------
+    DepthProfile
+
+    Raises
+    ------
+    ValueError
+        If there is no such quantity, or no shell holds enough voxels.
+
+    Examples
+    --------
+    >>> from tritomo_helpers.phantoms import particle
+    >>> profile = true_profile(particle("pristine-2", shape=32), "Mn4")
+    >>> bool(profile.mean[-1] > profile.mean[0])  # Mn is reduced at the surface
+    True
+    """
+    shells = depth_shells(np.where(phantom.mask, phantom.depth_nm, np.nan), thickness_nm=thickness_nm)
+    volume = phantom.tomogram(quantity)
+    profile = depth_profile(volume, shells, depth_nm=phantom.depth_nm, min_voxels=min_voxels)
+    kept = profile.n >= min_voxels
+    return DepthProfile(*(getattr(profile, field.name)[kept] for field in fields(DepthProfile)))
 
 
 @dataclass(frozen=True, eq=False)

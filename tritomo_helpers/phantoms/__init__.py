@@ -11,7 +11,7 @@ from .._validation import check_option, check_positive, check_shape, fail
 from .balance import METALS, SPECIES
 from .chemistry import Coupling
 from .phantom import Phantom, sampled
-from .report import depth_profile, mean_profile, truth_table
+from .report import truth_table
 from .specimen import balls_body, body
 from .stages import (
     CONTROLS,
@@ -42,8 +42,6 @@ __all__ = [
     "balls",
     "chiral",
     "controls_of",
-    "depth_profile",
-    "mean_profile",
     "names",
     "particle",
     "truth_table",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from ._manifest import ArchiveMember, Dataset, manifest
+from tritomo_helpers.datasets import ArchiveMember, Dataset, manifest, size_text
 
 _INTRO = """# Data and licenses
 
@@ -24,7 +24,7 @@ real ones, and `data verify` checks what you have. Set `TRITOMO_DATA_DIR` to cho
 """
 
 
-def markdown_page() -> str:
+def data_page() -> str:
     """Return the page "Data and licenses" as Markdown, one section per dataset.
 
     Returns
@@ -34,7 +34,7 @@ def markdown_page() -> str:
 
     Examples
     --------
-    >>> markdown_page().splitlines()[0]
+    >>> data_page().splitlines()[0]
     '# Data and licenses'
     """
     entries = manifest().values()
@@ -44,19 +44,6 @@ def markdown_page() -> str:
     if simulated:
         parts += ["## Simulated data\n", _twins(simulated)]
     return "\n".join(parts)
-
-
-def size_text(size_bytes: int) -> str:
-    """Return a size as people read it.
-
-    Examples
-    --------
-    >>> size_text(616), size_text(68_657), size_text(10_225_256)
-    ('616 B', '69 kB', '10.2 MB')
-    """
-    if size_bytes < 1000:
-        return f"{size_bytes} B"
-    return f"{size_bytes / 1e3:.0f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def _words(text: str) -> str:
