@@ -1,5 +1,6 @@
 """Valence states from energy-loss spectra: the published chain, a forward model of raw spectra, and volumes of both."""
 
+from .expected import draw_maps, expected_maps
 from .fixed_references import EdgeFit, fit_edges
 from .forward import ValenceMaps, fit_spectra
 from .kernels import VACUUM_THICKNESS
@@ -17,6 +18,8 @@ __all__ = [
     "ValenceVolumes",
     "align_maps",
     "atom_cross_sections",
+    "draw_maps",
+    "expected_maps",
     "fill_rejected",
     "fit_edges",
     "fit_spectra",

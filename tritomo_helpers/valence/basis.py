@@ -7,7 +7,6 @@ one is right does not decide the answer.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,10 +45,10 @@ class Distortion:
         Share of the second reference set, 0 to 1.
     """
 
-    shift_ev: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    width_ev2: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    log_l3_l2: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    mix: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    shift_ev: Mapping[str, float] = field(default_factory=dict)
+    width_ev2: Mapping[str, float] = field(default_factory=dict)
+    log_l3_l2: Mapping[str, float] = field(default_factory=dict)
+    mix: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -444,13 +444,13 @@ def _fit_all(
             pixels = tilt.pixels(label)
             if pixels.size:
                 mean = tilts.sums[index, label] / pixels.size
-                filters, bin_covariance = _linear_filter(columns[label], mean, noise)
+                filters, bin_covariance = linear_filter(columns[label], mean, noise)
                 amplitudes[index, pixels] = core[pixels, tilts.window] @ filters[:n_states].T
                 covariance[index, pixels] = bin_covariance[:n_states, :n_states]
     return amplitudes, covariance
 
 
-def _linear_filter(columns: Floats, mean: Floats, noise: tuple[float, float]) -> tuple[NDArray[np.float32], Floats]:
+def linear_filter(columns: Floats, mean: Floats, noise: tuple[float, float]) -> tuple[NDArray[np.float32], Floats]:
     """Return (P V⁻¹ P')⁻¹ P V⁻¹ and the covariance (P V⁻¹ P')⁻¹ for the mean spectrum of a bin."""
     gain, floor = noise
     # Weights from the fitted mean: those from the counts themselves would favor channels that came out low.

@@ -198,7 +198,7 @@ def reconstruct(
         if len(states) < 2:
             continue
         if method == "joint":
-            data = _fraction_data(maps, states, density, mask)
+            data = fraction_data(maps, states, density, mask)
             grid = {**_GRID, "state_sds": _state_sds(len(states))}
             volumes, choices[element] = reconstruct_fractions(data, start=_START, grid=grid, rng=rng, n_draws=n_draws)
             values, sds, element_draws = volumes.fractions, volumes.standard_errors, volumes.error_draws
@@ -245,13 +245,15 @@ def _state_sds(n_states: int) -> tuple[tuple[float, ...] | None, ...]:
     return (None, *(tuple(float(sd) for sd in row) for row in quiet))
 
 
-def _fraction_data(maps: ValenceMaps, states: tuple[str, ...], density: Tomogram, mask: Bools) -> FractionData:
+def fraction_data(maps: ValenceMaps, states: tuple[str, ...], density: Tomogram, mask: Bools) -> FractionData:
+    """Bring the maps of one element's states into the form that the engine takes, with gains and means of the maps."""
     names = list(maps.amplitudes)
     own = [names.index(state) for state in states]
     images = np.stack([maps.amplitudes[state].images for state in states])
     covariance = maps.covariance[..., own, :][..., own].transpose(3, 4, 0, 1, 2)
     angles = maps.thickness.tilt_angles_deg
-    path = tomography.project(density.replace(values=np.where(mask, density.values, 0)), angles).images
+    # Matter beyond the support counts: it is the rim, and whose valence is there would be pushed into the surface.
+    path = tomography.project(density, angles).images
     inside = path > 0
     # Sums over the particle fix gains and means: they are known far better than any pixel.
     of_tilt = np.where(inside, images, 0).sum(axis=(2, 3), dtype=np.float64)
@@ -261,7 +263,7 @@ def _fraction_data(maps: ValenceMaps, states: tuple[str, ...], density: Tomogram
         images,
         covariance,
         angles,
-        np.where(mask, density.values, 0),
+        density.values,
         mask,
         mean,
         np.broadcast_to(gains, (len(states), gains.size)),

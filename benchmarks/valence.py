@@ -1,0 +1,120 @@
+"""Valence of raw spectra beside pyEELSMODEL, and the time of a whole tilt series.
+
+Run with ``python -m benchmarks.valence``: one simulated image of 4,096 spectra, both in the same process. The peer gets
+spectra whose zero loss is aligned, the same references and its own background, edges, convolution and linear fit, as
+its examples show. ``LARGE=1`` times a series of 61,440 spectra instead (zero loss, kernels, calibration, fit).
+"""
+
+import os
+import resource
+import time
+from typing import Any
+
+import numpy as np
+
+from tritomo_helpers import eels, phantoms, valence
+from tritomo_helpers.containers import SpectrumTiltSeries
+from tritomo_helpers.simulation import Acquired, Acquisition, acquire
+from tritomo_helpers.spectroscopy import references
+
+STATES = ("Mn4", "Mn3", "Mn2", "Co3", "Co2", "Ni2")
+SEED = 9
+
+
+def scan(particle: str, **settings: Any) -> Acquired:
+    """Simulate one particle with the default dose."""
+    still = Acquisition(
+        signals=("eels",), repeats=False, misalignment_px=0, drift_nm=0, axis_rotation_deg=0, **settings
+    )
+    return acquire(phantoms.particle(particle), still, rng=np.random.default_rng(SEED))
+
+
+def shares(amounts: dict[str, Any]) -> dict[str, float]:
+    """Percent of each element's ions."""
+    totals = {s: float(np.sum(a)) for s, a in amounts.items()}
+    return {s: 100 * v / sum(w for t, w in totals.items() if t[:2] == s[:2]) for s, v in totals.items()}
+
+
+def peer(low: SpectrumTiltSeries, core: SpectrumTiltSeries, *, use_weights: bool) -> tuple[dict[str, Any], float]:
+    """Fit with pyEELSMODEL; return amplitude maps and seconds."""
+    import pyEELSMODEL.api as em
+    from pyEELSMODEL.components.fast_background import FastBG2
+    from pyEELSMODEL.components.fixedpattern import FixedPattern
+
+    n_y, n_x, n = core.counts.shape[1:]
+    step = float(core.energy_ev[1] - core.energy_ev[0])
+    shape = em.MultiSpectrumshape(step, float(core.energy_ev[0]), n, n_x, n_y)
+    low_shape = em.MultiSpectrumshape(step, float(low.energy_ev[0]), low.energy_ev.size, n_x, n_y)
+    data = em.MultiSpectrum(shape, data=np.asarray(core.counts[0], float))
+    kernel = em.MultiSpectrum(low_shape, data=np.asarray(low.counts[0], float))
+    one_shape = shape.getspectrumshape()
+    components = [FastBG2(one_shape)]
+    for element in ("Mn", "Co", "Ni"):
+        components.append(em.HydrogenicCoreLossEdge(one_shape, 1, 300e3, 25.2e-3, 100e-3, element, "L"))
+        rows = references.load(element).on(core.energy_ev)
+        components.extend(FixedPattern(one_shape, em.Spectrum(one_shape, data=row)) for row in rows)
+    lines = [c for c in components if isinstance(c, FixedPattern)]
+    model = em.Model(one_shape, [*components, em.MscatterFFT(one_shape, kernel)])
+    fitter = em.LinearFitter(data, model, method="ols", use_weights=use_weights)
+    start = time.perf_counter()
+    fitter.multi_fit()
+    seconds = time.perf_counter() - start
+    index = {state: fitter.get_param_index(line.parameters[0]) for state, line in zip(STATES, lines, strict=True)}
+    return {state: fitter.coeff_matrix[:, :, i] for state, i in index.items()}, seconds
+
+
+def beside_the_peer(particle: str) -> None:
+    """Print milliseconds a spectrum, and what the whole particle and its pixels are off by."""
+    got = scan(particle, tilt_angles_deg=(0.0,))
+    n = got.core_loss.counts[..., 0].size
+    atoms = {s: np.nansum(got.truth["density"] * got.truth[s[:2]] * got.truth[s], axis=0) for s in STATES[:5]}
+    true = shares(atoms)
+    start = time.perf_counter()
+    maps = valence.fit_spectra(got.core_loss, got.low_loss, references="crystal-field")
+    ours_s = time.perf_counter() - start
+    rows = {"tritomo": ({s: maps.amplitudes[s].images[0] for s in STATES}, ours_s)}
+    try:
+        low, core, _ = eels.align_zero_loss(got.low_loss, got.core_loss)
+        for weights in (False, True):
+            name = f"pyEELSMODEL{', weighted' if weights else ''}"
+            rows[name] = peer(low, core, use_weights=weights)
+    except ImportError:
+        print("pyEELSMODEL is not installed: pip install pyEELSMODEL==1.0.9")
+    thick = np.where(sum(atoms.values()) > 0.3 * sum(atoms.values()).max(), True, False)
+    print(f"{particle}, {n} spectra; percent minus truth, whole particle (rms of the pixels, thick part)")
+    for name, (amounts, seconds) in rows.items():
+        found = shares({s: a[thick] for s, a in amounts.items()})
+        here = shares({s: a[thick] for s, a in atoms.items()})
+        text = []
+        for s in STATES[:4]:
+            element = sum(amounts[t][thick] for t in amounts if t[:2] == s[:2])
+            truth = atoms[s][thick] / sum(atoms[t][thick] for t in atoms if t[:2] == s[:2])
+            # In units of the mean amount, or a pixel with next to nothing would decide.
+            error = (amounts[s][thick] - truth * element) / element.mean()
+            text.append(f"{s} {found[s] - here[s]:+6.2f} ({100 * error.std():5.1f})")
+        print(f"{name:<24}{1e3 * seconds / n:8.3f} ms a spectrum   " + "  ".join(text))
+    print(f"truth {', '.join(f'{s} {true[s]:.1f}' for s in STATES[:4])}\n")
+
+
+def whole_series(particle: str) -> None:
+    """Print seconds and memory of a series as the paper's."""
+    got = scan(particle)
+    n = got.core_loss.counts[..., 0].size
+    for text, sets in (("one reference set", "crystal-field"), ("two sets", tuple(references.SETS))):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start, processor = time.perf_counter(), time.process_time()
+        maps = valence.fit_spectra(got.core_loss, got.low_loss, references=sets)
+        seconds, processor = time.perf_counter() - start, time.process_time() - processor
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        print(
+            f"{particle}, {n} spectra, {text}: {seconds:.1f} s ({processor:.1f} s of processor), "
+            f"{1e3 * seconds / n:.3f} ms a spectrum, {grown:.0f} MB beside the input, chi2 {maps.chi2:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    if os.environ.get("LARGE"):
+        whole_series("pristine-1")
+    else:
+        beside_the_peer("pristine-1")
+        beside_the_peer("cycled-200-1")
