@@ -40,8 +40,8 @@ def fit_one(counts: np.ndarray, low: np.ndarray, candidate: eels.Candidate, mode
         def shape(at: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
             return a * at**-b + c
 
-        found, _ = curve_fit(shape, x[fitted], counts[fitted], start, maxfev=4000)
-        background = shape(x, *found)
+        parameters, _ = curve_fit(shape, x[fitted], counts[fitted], start, maxfev=4000)
+        background = shape(x, *parameters)
     else:
         fitted, start = pre | post, [50.0, 2.0, 30.0, 4.0, 0.0, 0.0, 0.0]
         behind = post[fitted]
@@ -53,10 +53,10 @@ def fit_one(counts: np.ndarray, low: np.ndarray, candidate: eels.Candidate, mode
 
         sigma = np.where(behind, candidate.weight**-0.5, 1.0)
         try:
-            found, _ = curve_fit(extended, x[fitted], counts[fitted], start, sigma=sigma, maxfev=4000)
+            parameters, _ = curve_fit(extended, x[fitted], counts[fitted], start, sigma=sigma, maxfev=4000)
         except RuntimeError:
             return np.nan
-        background = found[0] * x ** -found[1] + found[2] * x ** -found[3] + found[4]
+        background = parameters[0] * x ** -parameters[1] + parameters[2] * x ** -parameters[3] + parameters[4]
     edge = eels.fourier_ratio(counts - background, low, dispersion_ev=STEP_EV, cutoff_per_ev=0.36, zero_channel=200)
     edge *= model[post].sum() / edge[post].sum()
     slope = [np.polyfit(ENERGY[w], y[w], 1)[0] for w, y in ((pre, edge), (post, edge), (post, model))]

@@ -57,15 +57,15 @@ def lines_beside_exspy() -> None:
     model.multifit(optimizer="lstsq", show_progressbar=False)
     seconds = time.perf_counter() - start
     intensities = model.get_lines_intensity()
-    found = {
+    ours = {
         el: float(next(s for s in intensities if LINES[el] in s.metadata.General.title).data.sum()) for el in ELEMENTS
     }
-    part = {
+    theirs = {
         el: float(scan.truth[f"eds_expected_{el}"][0, 16 : 16 + N_PIXELS, 16 : 16 + N_PIXELS].sum()) for el in ELEMENTS
     }
     print(
         f"{'eXSpy, main line':<20}"
-        + "".join(f"{found[el] / part[el]:9.3f}" for el in ELEMENTS)
+        + "".join(f"{ours[el] / theirs[el]:9.3f}" for el in ELEMENTS)
         + f"{1e3 * seconds / N_PIXELS**2:11.4f}"
     )
 

@@ -44,9 +44,9 @@ def run(n_tilts: int, side: int) -> dict[str, float]:
         folder = Path(name)
         got = acquire(phantom, settings, rng=np.random.default_rng(0), out=folder)
         simulated = time.perf_counter()
-        for part in ("eds", "low_loss", "core_loss"):
-            series = getattr(got, part)
-            io.save(series, folder / f"{part}.hspy")
+        for signal in ("eds", "low_loss", "core_loss"):
+            series = getattr(got, signal)
+            io.save(series, folder / f"{signal}.hspy")
             # What lies in a file need not stay in memory.
             series.counts._mmap.madvise(mmap.MADV_DONTNEED)
         end, cpu_end = time.perf_counter(), time.process_time()

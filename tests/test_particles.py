@@ -196,7 +196,7 @@ def test_inhomogeneity_is_exact_where_the_noise_is_known(name, rng):
 @pytest.mark.parametrize("sigma_px", [0.0, 1.5])
 def test_noise_alone_leaves_nothing_on_average_and_decays_if_it_is_not_taken_out(rng, sigma_px):
     shells = particles.shells(BODIES["sphere"])
-    draws = [2 * smooth_noise(rng, sigma_px) if sigma_px else rng.normal(0, 2, shells.shape) for _ in range(300)]
+    draws = [2 * smooth_noise(rng, sigma_px) if sigma_px else rng.normal(0, 2, shells.shape) for _ in range(150)]
     length = np.sqrt(2) * sigma_px * 4.63
     found = [particles.inhomogeneity(draw, shells, noise_sd=2.0, correlation_length_nm=length) for draw in draws]
     variance = np.array([f.variance for f in found])

@@ -194,8 +194,8 @@ def calibrate(ion: Ion, spectrum: Array, total: float) -> Array:
     print(f"   L3/L2 computed {l3.sum() / l2.sum():.2f}, calibrated {ion.l3_l2}; intensity per pol. {total:.4f}")
     widths = WIDTHS_EV[ion.element]
     parts = []
-    for part, width, area in ((l3, widths[0], ion.l3_l2), (l2, widths[1], 1.0)):
-        parts.append(convolve(part / part.sum() * area, lorentz_ev=width, gauss_ev=SOLID_STATE_EV))
+    for line, width, area in ((l3, widths[0], ion.l3_l2), (l2, widths[1], 1.0)):
+        parts.append(convolve(line / line.sum() * area, lorentz_ev=width, gauss_ev=SOLID_STATE_EV))
     shape = parts[0] + parts[1]
     low, high = AXES_EV[ion.element]
     axis = np.arange(low, high + STEP_EV / 2, STEP_EV)

@@ -50,14 +50,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_pipeline(commands: Any) -> None:
-    one = commands.add_parser("process", help="from the files of one particle to a folder of results")
-    one.add_argument("source", metavar="NAME|PATH", help="a dataset's name, or a folder from the microscope")
-    one.add_argument("--dry-run", action="store_true", help="say what was understood and what is missing, run nothing")
-    one.set_defaults(run=_process)
+    single = commands.add_parser("process", help="from the files of one particle to a folder of results")
+    single.add_argument("source", metavar="NAME|PATH", help="a dataset's name, or a folder from the microscope")
+    single.add_argument(
+        "--dry-run", action="store_true", help="say what was understood and what is missing, run nothing"
+    )
+    single.set_defaults(run=_process)
     several = commands.add_parser("study", help="several particles: one table, one report")
     several.add_argument("sources", nargs="+", metavar="NAME|PATH")
     several.set_defaults(run=_study)
-    for parser in (one, several):
+    for parser in (single, several):
         parser.add_argument("--out", required=parser is several, metavar="DIR", help="folder of the results")
         parser.add_argument("--method", choices=("best", "paper"), default="best")
 

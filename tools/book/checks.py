@@ -88,7 +88,7 @@ def structure_problems(notebook: Any, name: str) -> list[str]:
 
     text = _texts_in_order(notebook)
     headings = [block.text.strip().lower() for block in text if block.kind == "heading"]
-    problems = [f"{name}: a section {part!r} is missing" for part in SECTIONS if part not in headings]
+    problems = [f"{name}: a section {section!r} is missing" for section in SECTIONS if section not in headings]
     questions = [question for question, _ in calls(notebook, "teaching.quiz")]
     if len(set(questions)) < LEAST_QUESTIONS:
         problems.append(f"{name}: {len(set(questions))} questions with teaching.quiz, not {LEAST_QUESTIONS} or more")
@@ -172,7 +172,9 @@ def written_problems(documents: Iterable[Path], toc: dict[str, Any]) -> list[str
     """Return everything that is wrong with pages before they are run; a chapter is what `toc` numbers."""
     import nbformat
 
-    chapters = [c["file"] for part in toc.get("parts", []) if part.get("numbered") for c in part["chapters"]]
+    chapters = [
+        c["file"] for toc_part in toc.get("parts", []) if toc_part.get("numbered") for c in toc_part["chapters"]
+    ]
     documents = list(documents)
     problems = number_problems(documents) + crowd_problems(documents)
     for path in documents:
@@ -243,11 +245,13 @@ def exercise_problems(notebook: Any, name: str) -> list[str]:
     for record in execute.records(notebook, "check"):
         verdicts.setdefault(record["id"], {True: [], False: []})[hidden[record["cell"]]].append(record["kind"])
     problems = []
-    for exercise, found in verdicts.items():
-        if found[False] != ["not yet"]:
-            problems.append(f"{name}: the stub of {exercise} is judged {found[False] or 'nowhere'}, not once 'not yet'")
-        if not found[True] or set(found[True]) != {"right"}:
-            problems.append(f"{name}: the solution of {exercise} is judged {found[True] or 'nowhere'}, not 'right'")
+    for exercise, states in verdicts.items():
+        if states[False] != ["not yet"]:
+            problems.append(
+                f"{name}: the stub of {exercise} is judged {states[False] or 'nowhere'}, not once 'not yet'"
+            )
+        if not states[True] or set(states[True]) != {"right"}:
+            problems.append(f"{name}: the solution of {exercise} is judged {states[True] or 'nowhere'}, not 'right'")
     return problems
 
 
@@ -345,8 +349,8 @@ def sharpness_problems(page: Path, images: Iterable[dict[str, str]]) -> list[str
 
 def term_problems(pages: Path, names: Collection[str]) -> list[str]:
     """Return the terms of the glossary that a built page does not link where they first appear."""
-    found = [path for name in sorted(names) if (path := pages / f"{name}.html").exists()]
-    return [problem for path in found for problem in terms.page_problems(path.read_text(encoding="utf-8"), path.name)]
+    files = [path for name in sorted(names) if (path := pages / f"{name}.html").exists()]
+    return [problem for path in files for problem in terms.page_problems(path.read_text(encoding="utf-8"), path.name)]
 
 
 class _Flaws(HTMLParser):

@@ -82,12 +82,12 @@ def build(
         print(f"Not written yet and left out: {', '.join(missing)}")
     pages, whole = into / "html", toc
     if only:
-        chosen = [Path(name).stem for name in only]
+        names = [Path(name).stem for name in only]
         toc, _ = stage.existing_toc(
-            {**toc, "root": chosen[0], "parts": [{"chapters": [{"file": n} for n in [*chosen[1:], *ALWAYS]]}]},
+            {**toc, "root": names[0], "parts": [{"chapters": [{"file": n} for n in [*names[1:], *ALWAYS]]}]},
             book,
         )
-        pages = into / f"only-{chosen[0]}"
+        pages = into / f"only-{names[0]}"
     files = [path for name in stage.toc_files(toc) if (path := stage.document(name, book))]
     notebooks = [path for path in files if path.suffix == ".ipynb"]
 

@@ -51,13 +51,13 @@ class Run:
 
 def records(notebook: Any, kind: str) -> list[dict[str, Any]]:
     """Return what ``tritomo_helpers.teaching`` recorded in the outputs: claims, checks, data, products, provenance."""
-    found = []
+    published = []
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             record = output.get("metadata", {}).get("tritomo", {}).get(kind)
             if record is not None:
-                found.append({**record, "cell": index})
-    return found
+                published.append({**record, "cell": index})
+    return published
 
 
 def dependencies(notebook: Path, root: Path = ROOT) -> dict[str, str]:

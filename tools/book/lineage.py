@@ -44,14 +44,14 @@ def _changed(statement: ast.stmt) -> set[str]:
     """Return the names that a statement binds (``x =``) or may change (``x[0] =``, ``x.append()``, ``f(x)``)."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return set()
-    found = _names(statement, ast.Store)
+    changed = _names(statement, ast.Store)
     for node in ast.walk(statement):
         if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            found |= _names(node, ast.Load)
+            changed |= _names(node, ast.Load)
         if isinstance(node, ast.Expr) and not ast.unparse(node).startswith(_SHOWS):
             called = {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-            found |= _names(node, ast.Load) - called
-    return found - _own(statement)
+            changed |= _names(node, ast.Load) - called
+    return changed - _own(statement)
 
 
 def made_by(earlier: list[ast.stmt], shown: list[ast.stmt]) -> list[ast.stmt]:
@@ -66,7 +66,7 @@ def made_by(earlier: list[ast.stmt], shown: list[ast.stmt]) -> list[ast.stmt]:
     imports = [s for s in earlier if isinstance(s, ast.Import | ast.ImportFrom)]
     modules = {alias.asname or alias.name.split(".")[0] for s in imports for alias in s.names}
     needed: set[str] = set()
-    found = []
+    statements = []
     shown_ids = set(map(id, shown))
     for statement in reversed([*earlier, *shown]):
         is_shown = id(statement) in shown_ids
@@ -76,8 +76,8 @@ def made_by(earlier: list[ast.stmt], shown: list[ast.stmt]) -> list[ast.stmt]:
             needed -= {t.id for target in statement.targets for t in _flat(target) if isinstance(t, ast.Name)}
         needed |= _used(statement) - modules
         if not is_shown:
-            found.append(statement)
-    return found[::-1]
+            statements.append(statement)
+    return statements[::-1]
 
 
 def _flat(target: ast.expr) -> list[ast.expr]:

@@ -31,7 +31,7 @@ GLUE = re.compile(r"\{glue:[a-z]*\}`([\w-]+)[^`]*`")
 def toc_files(toc: dict[str, Any]) -> list[str]:
     """Return the documents of a table of contents, in order."""
     parts = toc.get("parts", [])
-    return [toc["root"], *(chapter["file"] for part in parts for chapter in part["chapters"])]
+    return [toc["root"], *(chapter["file"] for toc_part in parts for chapter in toc_part["chapters"])]
 
 
 def document(name: str, folder: Path = BOOK) -> Path | None:
@@ -43,10 +43,10 @@ def existing_toc(toc: dict[str, Any], folder: Path = BOOK) -> tuple[dict[str, An
     """Return the table of contents without documents that are not there, and the names of these."""
     missing = [name for name in toc_files(toc) if document(name, folder) is None]
     parts = []
-    for part in toc.get("parts", []):
-        chapters = [chapter for chapter in part["chapters"] if chapter["file"] not in missing]
+    for toc_part in toc.get("parts", []):
+        chapters = [chapter for chapter in toc_part["chapters"] if chapter["file"] not in missing]
         if chapters:
-            parts.append({**part, "chapters": chapters})
+            parts.append({**toc_part, "chapters": chapters})
     return {**toc, "parts": parts}, missing
 
 
@@ -143,8 +143,8 @@ def staged_notebook(run: Run, *, provenance_box: Any) -> Any:
     notebook = copy.deepcopy(run.notebook)
     title = next((c for c in notebook.cells if c.cell_type == "markdown"), None)
     if title is not None:
-        head, newline, rest = title.source.partition("\n")
-        title.source = f"{head}\n\n{cost_line(run)}\n{newline}{rest}"
+        head, newline, body = title.source.partition("\n")
+        title.source = f"{head}\n\n{cost_line(run)}\n{newline}{body}"
     claimed = {record["name"]: record["shown"] for record in records(notebook, "claim")}
     for cell in notebook.cells:
         image = cell.metadata.get("mystnb", {}).get("image", {})
@@ -299,7 +299,10 @@ def with_reference(toc: dict[str, Any]) -> dict[str, Any]:
     def below(chapter: dict[str, Any]) -> dict[str, Any]:
         return {**chapter, "sections": pages} if chapter["file"] == "api" else chapter
 
-    parts = [{**part, "chapters": [below(chapter) for chapter in part["chapters"]]} for part in toc.get("parts", [])]
+    parts = [
+        {**toc_part, "chapters": [below(chapter) for chapter in toc_part["chapters"]]}
+        for toc_part in toc.get("parts", [])
+    ]
     return {**toc, "parts": parts}
 
 

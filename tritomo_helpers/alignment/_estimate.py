@@ -227,9 +227,9 @@ def _prepare(ts: TiltSeries, exclude: Sequence[float]) -> _Work:
             got=f"{work.used.sum()} of {angles.size}" + (f" ({reasons})" if reasons else ""),
             remedy="align a longer series, or the ADF images rather than a noisy map",
         )
-    chosen = [float(angle) for angle, used in zip(angles, work.used, strict=True) if not used]
+    left_out = [float(angle) for angle, used in zip(angles, work.used, strict=True) if not used]
     if exclude:
-        work.why.append(f"left out by choice: {sorted(set(chosen) - set(work.failures))} deg")
+        work.why.append(f"left out by choice: {sorted(set(left_out) - set(work.failures))} deg")
     return work
 
 
@@ -301,20 +301,20 @@ def _by_moments(images: Floats, angles: Floats, start: Floats, rows: Floats, fit
     if fit_rotation and np.ptp(angles) < ROTATION_RANGE_DEG:
         fit_rotation = False
         notes.append(f"turn of the axis: 0, because {np.ptp(angles):g} deg of tilt do not tell it from an inclination")
-    found = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=fit_rotation)
-    if fit_rotation and found.rotation_error_deg > ROTATION_ERROR_DEG:
-        notes.append(f"turn of the axis: 0, because it is known to {found.rotation_error_deg:.2g} deg only")
-        found = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=False)
+    fitted = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=fit_rotation)
+    if fit_rotation and fitted.rotation_error_deg > ROTATION_ERROR_DEG:
+        notes.append(f"turn of the axis: 0, because it is known to {fitted.rotation_error_deg:.2g} deg only")
+        fitted = _moments.fit(images, angles, start, 0.0, window=rows, fit_rotation=False)
     elif fit_rotation:
-        notes.append(f"turn of the axis: {-found.rotation_deg:.3f} +- {found.rotation_error_deg:.2g} deg")
+        notes.append(f"turn of the axis: {-fitted.rotation_deg:.3f} +- {fitted.rotation_error_deg:.2g} deg")
     # Of all equivalent alignments, choose the one with the specimen's center of mass on the axis.
-    mass, first = _moments.moments(warp(images, found.shifts_px, found.rotation_deg), 2)
+    mass, first = _moments.moments(warp(images, fitted.shifts_px, fitted.rotation_deg), 2)
     offset = np.zeros_like(start)
     offset[:, 1] = _moments.specimen_path(angles, (first @ rows) / (mass @ rows))
     if np.all(rows == 1):
         offset[:, 0] = np.mean(mass @ coordinates(rows.size) / mass.sum(axis=1))
-    shifts = found.shifts_px - turn(offset, -found.rotation_deg)
-    return _Fit(shifts, found.rotation_deg, found.residuals, tuple(notes))
+    shifts = fitted.shifts_px - turn(offset, -fitted.rotation_deg)
+    return _Fit(shifts, fitted.rotation_deg, fitted.residuals, tuple(notes))
 
 
 def _by_matching(images: Floats, angles: Floats, start: _Fit, rows: Floats, columns: Floats) -> _Fit:
@@ -327,7 +327,7 @@ def _by_matching(images: Floats, angles: Floats, start: _Fit, rows: Floats, colu
     if extended:
         # What lies outside the frame adds a smooth background that no reconstruction of the frame explains.
         images = images - np.stack([ndimage.gaussian_filter(image, min(image.shape) / 8) for image in images])
-    found = _matching.refine(
+    matched = _matching.refine(
         images,
         angles,
         start.shifts_px,
@@ -338,10 +338,10 @@ def _by_matching(images: Floats, angles: Floats, start: _Fit, rows: Floats, colu
         positive=not extended,
     )
     note = (
-        f"projection matching: {len(found.steps_px)} rounds, last step {found.steps_px[-1]:.3f} px; residuals: image "
-        "against reprojection, relative"
+        f"projection matching: {len(matched.steps_px)} rounds, last step {matched.steps_px[-1]:.3f} px; residuals: "
+        "image against reprojection, relative"
     )
-    return replace(start, shifts_px=found.shifts_px, scores=found.residual[:, None], notes=(*start.notes, note))
+    return replace(start, shifts_px=matched.shifts_px, scores=matched.residual[:, None], notes=(*start.notes, note))
 
 
 def _centers(images: Floats) -> Floats:

@@ -117,15 +117,15 @@ def refine(
     projector = Projector(angles_deg, (2 * half_depth_px, 2 * half_width_px), n_pixels=images.shape[2])
     steps: list[float] = []
     for round_number in range(n_rounds + 1):
-        moved = warp(images, shifts_px, rotation_deg)
-        model = reproject(projector, moved, window, n_sirt, positive)
+        aligned = warp(images, shifts_px, rotation_deg)
+        model = reproject(projector, aligned, window, n_sirt, positive)
         down, right = np.gradient(model, axis=1), np.gradient(model, axis=2)
         change = np.stack([-down, -right, model])  # of a model that moves along y, along x, and gets brighter
         normal = np.einsum("atyx,btyx,yx->tab", change, change, window, optimize=True)
-        aim = np.einsum("atyx,tyx,yx->ta", change, moved - model, window, optimize=True)
+        aim = np.einsum("atyx,tyx,yx->ta", change, aligned - model, window, optimize=True)
         gain = aim[:, 2] / normal[:, 2, 2]
-        left = moved - (1 + gain[:, None, None]) * model
-        residual = np.sqrt(np.einsum("tyx,yx->t", left**2, window) / np.einsum("tyx,yx->t", moved**2, window))
+        left = aligned - (1 + gain[:, None, None]) * model
+        residual = np.sqrt(np.einsum("tyx,yx->t", left**2, window) / np.einsum("tyx,yx->t", aligned**2, window))
         if round_number == n_rounds or (steps and steps[-1] < tolerance_px):
             break
         normal += 1e-9 * np.einsum("taa->t", normal)[:, None, None] * np.eye(3)

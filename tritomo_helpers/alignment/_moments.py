@@ -84,8 +84,8 @@ def fit(
         # Derivatives with respect to: shift along y, shift along x, turn by a radian (x toward y). They are taken of
         # what the conditions explain, smoothed a little: the noise of single tilts would pass for information.
         m, f, s = (
-            ndimage.gaussian_filter1d(part @ moment, 1.0, axis=1)
-            for part, moment in zip(inside, (mass, first, second), strict=True)
+            ndimage.gaussian_filter1d(inner @ moment, 1.0, axis=1)
+            for inner, moment in zip(inside, (mass, first, second), strict=True)
         )
         slopes = [[-_slope(m), np.zeros_like(m), -_slope(f)], [-_slope(f), m, -y * m - _slope(s)]]
         weights = [1.0, float((window * mass).sum() / (window * second).sum())]
@@ -121,22 +121,22 @@ def disagreement(images: Floats, angles_deg: Floats, window: Floats, *, n_orders
     """
     theta = np.deg2rad(angles_deg)
     n_orders = min(n_orders, angles_deg.size - 1)
-    found = _normalized(images, window, 2 * n_orders - 1)
+    normalized = _normalized(images, window, 2 * n_orders - 1)
     result = np.zeros((angles_deg.size, n_orders))
     for k in range(n_orders):
         condition = _outside(_basis(theta, k))
-        left = condition @ found[k]
+        left = condition @ normalized[k]
         leverage = np.maximum(np.diag(condition), 1e-2)
-        scale = np.sqrt(max(float((window * found[0] * found[2 * k]).sum(axis=1).mean()), 1e-300))
+        scale = np.sqrt(max(float((window * normalized[0] * normalized[2 * k]).sum(axis=1).mean()), 1e-300))
         result[:, k] = np.sqrt((window * left**2).sum(axis=1) / leverage) / scale
     return result
 
 
 def _normalized(images: Floats, window: Floats, n: int = 3) -> list[Floats]:
     """Moments of images whose mass inside the window is made equal."""
-    found = moments(images, n)
-    totals = found[0] @ window
-    return [moment * (np.median(totals) / totals)[:, None] for moment in found]
+    raw = moments(images, n)
+    totals = raw[0] @ window
+    return [moment * (np.median(totals) / totals)[:, None] for moment in raw]
 
 
 def _slope(profiles: Floats) -> Floats:

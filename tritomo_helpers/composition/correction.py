@@ -125,9 +125,9 @@ def correct_absorption(
         transmission = {el: np.array([float((w * matter).sum()) for w in weights[el]]) / matter.sum() for el in maps}
         totals = {el: float(counted[el].sum() / transmission[el].mean() / len(counted[el])) for el in maps}
         if k_factors is not None and update < n_updates:
-            found = cliff_lorimer(totals, k_factors={el: k_factors[el] for el in maps})
+            mean_fractions = cliff_lorimer(totals, k_factors={el: k_factors[el] for el in maps})
             visible = sum(present[el] for el in maps)
-            present |= {el: float(fraction) * visible for el, fraction in found.items()}
+            present |= {el: float(fraction) * visible for el, fraction in mean_fractions.items()}
     return CorrectedTotals(
         totals, transmission, weights, present, {"n_updates": n_updates if k_factors is not None else 0}
     )

@@ -103,12 +103,12 @@ def homogeneous_maps(
     areal = Projector(angles, matter.shape[::2]).forward(matter * np.float32(density.voxel_size_nm))
     shares = np.array([detectors.shadow(float(angle)).mean() for angle in angles])
     _, projector = model.projector(spectrum * areal.mean() * shares.mean() + stray)
-    found = {el: np.empty(areal.shape, dtype=np.float32) for el in fractions}
+    drawn_maps = {el: np.empty(areal.shape, dtype=np.float32) for el in fractions}
     for i, (image, share) in enumerate(zip(areal, shares, strict=True)):
         drawn = rng.poisson(np.maximum(image, 0)[..., None] * (share * spectrum) + stray)
-        for values, el in zip(np.moveaxis(drawn @ projector[: len(found)].T, -1, 0), fractions, strict=True):
-            found[el][i] = values
-    return {el: TiltSeries(images, angles, density.voxel_size_nm, el) for el, images in found.items()}
+        for values, el in zip(np.moveaxis(drawn @ projector[: len(drawn_maps)].T, -1, 0), fractions, strict=True):
+            drawn_maps[el][i] = values
+    return {el: TiltSeries(images, angles, density.voxel_size_nm, el) for el, images in drawn_maps.items()}
 
 
 def _family_cross_section(element: str, window_ev: tuple[float, float]) -> float:

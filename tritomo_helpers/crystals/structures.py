@@ -85,8 +85,8 @@ class Crystal:
 
 def _expand(sites: ArrayLike, centering: ArrayLike) -> NDArray[np.float64]:
     """Return every site moved by every centering vector, folded into the cell."""
-    moved = np.asarray(sites, float)[:, None, :] + np.asarray(centering, float)[None, :, :]
-    return np.asarray(np.mod(moved.reshape(-1, 3), 1.0))
+    translated = np.asarray(sites, float)[:, None, :] + np.asarray(centering, float)[None, :, :]
+    return np.asarray(np.mod(translated.reshape(-1, 3), 1.0))
 
 
 _FCC: Final = ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))

@@ -88,8 +88,8 @@ def fetch(
     entry = dataset(name)
     if entry.generated is not None:
         return fetch_twin(entry, check_parts(name, parts, roles()), progress=progress, thorough=thorough)
-    chosen = check_parts(name, parts, [file.role for file in entry.files])
-    return {file.role: fetch_file(entry, file, progress=progress) for file in entry.files if file.role in chosen}
+    wanted = check_parts(name, parts, [file.role for file in entry.files])
+    return {file.role: fetch_file(entry, file, progress=progress) for file in entry.files if file.role in wanted}
 
 
 def check_parts(name: str, parts: Sequence[str] | None, known: Sequence[str]) -> list[str]:
@@ -97,7 +97,7 @@ def check_parts(name: str, parts: Sequence[str] | None, known: Sequence[str]) ->
     if parts is None:
         return list(known)
     wanted = [parts] if isinstance(parts, str) else list(parts)
-    unknown = [part for part in wanted if part not in known]
+    unknown = [role for role in wanted if role not in known]
     if unknown:
         raise fail(f"parts of {name}", expected=f"some of {', '.join(known)}", got=unknown, remedy="choose among these")
     return wanted

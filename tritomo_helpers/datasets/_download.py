@@ -32,8 +32,8 @@ def data_dir() -> Path:
     """Return the folder that keeps fetched data: ``TRITOMO_DATA_DIR``, else the user's cache folder."""
     import pooch
 
-    chosen = os.environ.get("TRITOMO_DATA_DIR", "").strip()
-    return Path(chosen).expanduser().absolute() if chosen else Path(pooch.os_cache("tritomo"))
+    given = os.environ.get("TRITOMO_DATA_DIR", "").strip()
+    return Path(given).expanduser().absolute() if given else Path(pooch.os_cache("tritomo"))
 
 
 def offline() -> bool:

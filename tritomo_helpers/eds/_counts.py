@@ -121,9 +121,9 @@ class Counts:
         spectrum = np.zeros(self.energy_ev.size)
         totals = np.zeros(self.shape[0] if self.series is not None else 1)
         for index, block in self.blocks():
-            part = block.reshape(-1, block.shape[-1]).sum(axis=0, dtype=np.float64)
-            spectrum += part
-            totals[index[0] if self.series is not None else 0] += part.sum()
+            block_spectrum = block.reshape(-1, block.shape[-1]).sum(axis=0, dtype=np.float64)
+            spectrum += block_spectrum
+            totals[index[0] if self.series is not None else 0] += block_spectrum.sum()
         if np.any(totals == 0):
             empty = (
                 ", ".join(f"{a:g}" for a in self.series.tilt_angles_deg[totals == 0]) if self.series is not None else ""

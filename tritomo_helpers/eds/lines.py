@@ -219,10 +219,10 @@ def project(counts: Counts, projector: Floats, *, n_elements: int, progress: boo
     first, second = np.triu_indices(n_elements)
     products = projector[first] * projector[second]
     both = np.concatenate([projector, products]).astype(np.float32)
-    found = np.empty((len(both), *counts.shape), dtype=np.float32)
+    projected = np.empty((len(both), *counts.shape), dtype=np.float32)
     for index, block in tqdm(counts.blocks(), disable=not progress, desc="lines", unit="block"):
-        found[(slice(None), *index)] = np.moveaxis(block @ both.T, -1, 0)
-    return found[: len(projector)], _matrices(found[len(projector) :], n_elements)
+        projected[(slice(None), *index)] = np.moveaxis(block @ both.T, -1, 0)
+    return projected[: len(projector)], _matrices(projected[len(projector) :], n_elements)
 
 
 def _matrices(products: Floats32, n_elements: int) -> Floats32:
@@ -248,12 +248,12 @@ def _expectation_maximization(counts: Counts, model: LineModel, *, progress: boo
 
     shapes = np.stack(list(model.columns().values())).astype(np.float32)  # (column, channel)
     efficiency = shapes.sum(axis=1)
-    found = np.empty((len(shapes), *counts.shape), dtype=np.float32)
+    fitted = np.empty((len(shapes), *counts.shape), dtype=np.float32)
     for index, block in tqdm(counts.blocks(), disable=not progress, desc="non-negative lines", unit="block"):
         spectra = block.reshape(-1, block.shape[-1])
         amplitudes = np.repeat(spectra.sum(axis=1, keepdims=True) / len(shapes), len(shapes), axis=1) + 1e-6
         for _ in range(_EM_ITERATIONS):
             ratio = spectra / np.maximum(amplitudes @ shapes, 1e-12)
             amplitudes *= ratio @ shapes.T / efficiency
-        found[(slice(None), *index)] = amplitudes.T.reshape(len(shapes), *block.shape[:-1])
-    return found
+        fitted[(slice(None), *index)] = amplitudes.T.reshape(len(shapes), *block.shape[:-1])
+    return fitted

@@ -159,13 +159,13 @@ class LineModel:
             def misfit(values: Floats, error: Floats = error, model: Self = model) -> Floats:
                 return (model._with(fit, values).expected(spectrum, error=error) - spectrum) / error
 
-            found = least_squares(
+            fitted = least_squares(
                 lambda steps: misfit(steps * scale),
                 start / scale,
                 bounds=(low / scale, high / scale),
                 diff_step=1e-4,
             )
-            start = found.x * scale
+            start = fitted.x * scale
             model = model._with(fit, start)
         return model
 

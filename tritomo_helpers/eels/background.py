@@ -156,13 +156,15 @@ def subtract_background(
     check_energies(counts, "counts", energy)
     check_low_loss(low_loss, np.shape(counts)[:-1])
     check_energies(low_loss, "low_loss", low_energy)
-    chosen = SweepSettings.for_edge(edge) if settings is None else settings
+    used_settings = SweepSettings.for_edge(edge) if settings is None else settings
     optics: dict[str, Any] = {
         "beam_energy_kev": beam_energy_kev,
         "convergence_angle_mrad": convergence_angle_mrad,
         "collection_angle_mrad": collection_angle_mrad,
     }
-    sweep, cut = _plan(energy, low_energy, edge, chosen, lambda e: continuum_model(edge, e, model=continuum, **optics))
+    sweep, cut = _plan(
+        energy, low_energy, edge, used_settings, lambda e: continuum_model(edge, e, model=continuum, **optics)
+    )
     leading = np.shape(counts)[:-1]
     incident = np.nan if incident_counts is None else np.asarray(incident_counts, dtype=float)
 
@@ -185,7 +187,7 @@ def subtract_background(
         candidate=candidate,
         exponents=exponents,
         candidates=sweep.candidates,
-        settings=chosen,
+        settings=used_settings,
     )
 
 
@@ -240,8 +242,8 @@ def sweep_background(
     energy, low_energy = check_increasing(energy_ev, "energy_ev"), check_increasing(low_loss_ev, "low_loss_ev")
     check_energies(counts, "counts", energy)
     check_energies(low_loss, "low_loss", low_energy)
-    chosen = SweepSettings.for_edge(edge) if settings is None else settings
-    sweep, cut = _plan(energy, low_energy, edge, chosen, lambda e: continuum_model(edge, e, model=continuum))
+    used_settings = SweepSettings.for_edge(edge) if settings is None else settings
+    sweep, cut = _plan(energy, low_energy, edge, used_settings, lambda e: continuum_model(edge, e, model=continuum))
     block = np.asarray(counts, dtype=float)[None, cut]
     inverse = _inverse(sweep, np.asarray(low_loss, dtype=float)[None], low_energy, np.full(1, np.nan))
     return [

@@ -115,8 +115,8 @@ class PassBand:
 
         n_fit = min(low_loss.shape[1], self.n_padded)
         kernel = rfft(low_loss[:, :n_fit], self.n_padded, axis=1)[:, : self.frequency_per_ev.size]
-        turn = np.exp(2j * np.pi * self.dispersion_ev * zero_channel[:, None] * self.frequency_per_ev)
-        kernel = kernel * (turn / incident_counts[:, None]).astype(kernel.dtype)
+        phase_factor = np.exp(2j * np.pi * self.dispersion_ev * zero_channel[:, None] * self.frequency_per_ev)
+        kernel = kernel * (phase_factor / incident_counts[:, None]).astype(kernel.dtype)
         size = np.abs(kernel)
         # Where less than a hundredth is left, the phase is divided out and the size is not: noise stays bounded.
         return np.asarray(

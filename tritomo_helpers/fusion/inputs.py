@@ -111,11 +111,11 @@ def _check_series(element: str, images: Any, adf: TiltSeries) -> None:
 
 
 def _aligned(covariance: Floats32, aligned: TiltSeries, raw: TiltSeries, alignment: alignments.Alignment) -> Floats32:
-    moved = np.empty((*covariance.shape[:2], *np.shape(aligned.images)), dtype=np.float32)
+    shifted = np.empty((*covariance.shape[:2], *np.shape(aligned.images)), dtype=np.float32)
     for i, j in zip(*np.triu_indices(len(covariance)), strict=True):
         series = TiltSeries(covariance[i, j], raw.tilt_angles_deg, raw.pixel_size_nm)
-        moved[i, j] = moved[j, i] = alignments.apply(series, alignment).images
-    return moved
+        shifted[i, j] = shifted[j, i] = alignments.apply(series, alignment).images
+    return shifted
 
 
 def _definite(covariance: Floats32) -> Floats32:

@@ -145,8 +145,8 @@ def understand(source: str | Path) -> Understood:
     folder = Path(source).expanduser()
     if folder.is_dir():
         settings = _settings(folder)
-        found, ignored = _sorted_files(folder, settings)
-        return _understood(folder.resolve().name, found, settings, ignored)
+        files_of_role, ignored = _sorted_files(folder, settings)
+        return _understood(folder.resolve().name, files_of_role, settings, ignored)
     try:
         entry = datasets.dataset(str(source))
     except ValueError as error:
@@ -161,8 +161,8 @@ def understand(source: str | Path) -> Understood:
     if entry.generated is not None:
         settings = {"elements": list(ELEMENTS)}
         return _understood(entry.name, {role: [path] for role, path in files.items()}, settings, {})
-    found, ignored = _by_content(sorted(files.values()))
-    return _understood(entry.name, found, {}, ignored)
+    files_of_role, ignored = _by_content(sorted(files.values()))
+    return _understood(entry.name, files_of_role, {}, ignored)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -214,18 +214,18 @@ def _by_content(paths: list[Path]) -> tuple[dict[str, list[Path]], dict[str, str
 
 
 def _understood(
-    name: str, found: Mapping[str, list[Path]], settings: Mapping[str, Any], ignored: Mapping[str, str]
+    name: str, files_of_role: Mapping[str, list[Path]], settings: Mapping[str, Any], ignored: Mapping[str, str]
 ) -> Understood:
     channels: dict[str, Channel] = {}
     problems: list[str] = []
-    for role, files in found.items():
+    for role, files in files_of_role.items():
         try:
             channels[role] = _channel(role, tuple(files), settings)
         except (ValueError, OSError) as error:
             problems.append(f"{ROLES[role]}: {error}")
-    if "adf" not in found:
+    if "adf" not in files_of_role:
         problems.append("no ADF images, from which everything else is aligned and masked")
-    if "core_loss" in found and "low_loss" not in found:
+    if "core_loss" in files_of_role and "low_loss" not in files_of_role:
         problems.append("core-loss spectra without low-loss spectra, which deconvolution and energy alignment need")
     problems += _disagreements(channels)
     return Understood(name, channels, settings, ignored, tuple(problems), tuple(_notes(channels, settings)))

@@ -60,8 +60,8 @@ def over_spectra(counts: Any, function: Callable[..., Any], *more: Any) -> Any:
         if results is None:
             n = int(np.prod(leading, dtype=int))
             results = [np.empty((n, *np.shape(p)[1:]), dtype=np.asarray(p).dtype) for p in parts]
-        for result, part in zip(results, parts, strict=True):
-            result[n_before : n_before + block[0].shape[0]] = part
+        for result, block_result in zip(results, parts, strict=True):
+            result[n_before : n_before + block[0].shape[0]] = block_result
         n_before += block[0].shape[0]
     maps = tuple(result.reshape((*leading, *result.shape[1:])) for result in results or ())
     return maps[0] if single else maps

@@ -54,13 +54,13 @@ class Verdict:
 @functools.cache
 def exercises() -> dict[str, dict[str, Any]]:
     """Return all exercises by id, each with the ``chapter`` it belongs to."""
-    found: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for path in sorted(FOLDER.glob("*.yaml")):
         for name, entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
-            if name in found:
+            if name in entries:
                 raise fail("exercise id", expected="each id once", got=name, remedy=f"rename it in {path.name}")
-            found[name] = {**entry, "chapter": path.stem}
-    return found
+            entries[name] = {**entry, "chapter": path.stem}
+    return entries
 
 
 def _equal(answer: Any, wanted: Any, tolerance: float, relative: float) -> bool:

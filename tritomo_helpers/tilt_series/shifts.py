@@ -136,19 +136,19 @@ def apply_rotation(x: Any, angle_deg: float) -> Any:
 
 def _shift_tilt(tilt: NDArray[Any], shift: NDArray[np.float64], fill: float | None) -> NDArray[Any]:
     if np.all(shift == np.round(shift)):
-        moved = np.roll(tilt, shift.astype(int), axis=(0, 1))
+        shifted = np.roll(tilt, shift.astype(int), axis=(0, 1))
     else:
         check_finite(tilt, "image to shift", remedy="mask or fill NaN first: a Fourier shift would spread it")
-        moved = tilt
+        shifted = tilt
         for axis in (0, 1):
-            moved = fourier_shift(moved, shift[axis], axis=axis)
+            shifted = fourier_shift(shifted, shift[axis], axis=axis)
     if fill is not None:
-        moved = np.array(moved)
+        shifted = np.array(shifted)
         for axis in (0, 1):
             n = tilt.shape[axis]
             i = np.arange(n) - shift[axis]  # where each pixel came from
-            moved[(slice(None),) * axis + ((i < 0) | (i > n - 1),)] = fill
-    return moved
+            shifted[(slice(None),) * axis + ((i < 0) | (i > n - 1),)] = fill
+    return shifted
 
 
 def fourier_shift(values: NDArray[Any], shift_px: ArrayLike, *, axis: int) -> NDArray[Any]:

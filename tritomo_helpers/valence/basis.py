@@ -130,7 +130,7 @@ class Basis:
 
     def _white_lines(self, distortion: Distortion) -> Complexes:
         """Fourier transforms of the distorted white lines, (state, frequency)."""
-        turn = -2j * np.pi * self._frequency
+        phase = -2j * np.pi * self._frequency
         rows = []
         for state in self._states:
             ratio = np.exp(distortion.log_l3_l2.get(state.element, 0.0))
@@ -140,7 +140,7 @@ class Basis:
                 l2_factor = areas.sum() / (ratio * areas[0] + areas[1])
                 row += share * l2_factor * (ratio * lines[0] + lines[1])
             variance = max(distortion.width_ev2.get(state.element, 0.0), MIN_WIDTH_EV2)
-            exponent = turn * distortion.shift_ev.get(state.name, 0.0) - 2 * (np.pi * self._frequency) ** 2 * variance
+            exponent = phase * distortion.shift_ev.get(state.name, 0.0) - 2 * (np.pi * self._frequency) ** 2 * variance
             rows.append(row * np.exp(exponent))
         return np.stack(rows)
 

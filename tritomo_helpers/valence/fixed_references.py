@@ -143,14 +143,14 @@ def fit_edges(
             totals["absolute"] += np.abs(data).sum()
             data = np.maximum(data, 0)
             first = _even_start(data, used) if begin is None else begin[usable]
-            found, objective = _multiplicative_updates(data, used, first, n_iterations)
+            fitted, objective = _multiplicative_updates(data, used, first, n_iterations)
         else:
-            found = _least_squares(data, used)
-            objective = np.array([_squares(data, used, found).sum()])
+            fitted = _least_squares(data, used)
+            objective = np.array([_squares(data, used, fitted).sum()])
         totals["objective"] = totals["objective"] + objective
         length = np.sqrt(np.sum(data**2, axis=1))
-        weights[usable] = found
-        distance[usable] = np.sqrt(_squares(data, used, found)) / np.where(length > 0, length, np.nan)
+        weights[usable] = fitted
+        distance[usable] = np.sqrt(_squares(data, used, fitted)) / np.where(length > 0, length, np.nan)
         return weights, distance
 
     sides = [] if start is None else [start]

@@ -211,10 +211,10 @@ def published_maps(
     tilts = []
     for i in kept:
         low_tilt, core_tilt, thickness = _filtered(low, core, int(i), filter_px)
-        mask, one = np.asarray(masks, dtype=bool)[i], _alignment_of(alignment, int(i))
+        mask, alignment_of_tilt = np.asarray(masks, dtype=bool)[i], _alignment_of(alignment, int(i))
         maps = []
         for plan in plans:
-            maps.append(_map_edge(plan, low_tilt, core_tilt, mask, one))
+            maps.append(_map_edge(plan, low_tilt, core_tilt, mask, alignment_of_tilt))
             if remove_l1 and plan.edge == "Mn L":
                 core_tilt = _without_l1(plan, low_tilt, core_tilt, maps[-1])
         tilts.append((thickness, maps))
@@ -343,7 +343,7 @@ def _alignment_of(alignment: Alignment, i: int) -> Alignment:
 def _map_edge(
     plan: _EdgePlan, low: SpectrumTiltSeries, core: SpectrumTiltSeries, mask: Bools, alignment: Alignment
 ) -> dict[str, Any]:
-    found = eels.subtract_background(
+    subtracted = eels.subtract_background(
         core.counts[0],
         core.energy_ev,
         low.counts[0],
@@ -352,19 +352,19 @@ def _map_edge(
         continuum=plan.continuum,
         settings=plan.settings,
     )
-    filled = fill_rejected(found.spectra, mask)
-    edges = core.replace(counts=filled[None], energy_ev=found.energy_ev)
-    moved = alignments.apply(edges, alignment, outside="zero").counts[0]
-    fit = _fit(plan, moved, found.energy_ev)
+    filled = fill_rejected(subtracted.spectra, mask)
+    edges = core.replace(counts=filled[None], energy_ev=subtracted.energy_ev)
+    aligned = alignments.apply(edges, alignment, outside="zero").counts[0]
+    fit = _fit(plan, aligned, subtracted.energy_ev)
     return {
         "as_recorded": filled,
-        "energy_ev": found.energy_ev,
+        "energy_ev": subtracted.energy_ev,
         "weights": dict(fit),
-        "sum": moved.sum(axis=-1),
+        "sum": aligned.sum(axis=-1),
         "distance": fit.distance,
         "clipped": fit.clipped_share,
-        "rejected": found.rejected & mask,
-        "rejected_share": found.rejected_share(mask) if mask.any() else np.nan,
+        "rejected": subtracted.rejected & mask,
+        "rejected_share": subtracted.rejected_share(mask) if mask.any() else np.nan,
     }
 
 

@@ -84,8 +84,8 @@ def show_surface(
     parts = dict(tomogram) if isinstance(tomogram, Mapping) else {"": tomogram}
     if not parts:
         raise fail("tomogram", expected="at least one", got="an empty mapping", remedy="give {label: Tomogram}")
-    for name, part in parts.items():
-        check_tomogram(part, name or "tomogram")
+    for name, volume in parts.items():
+        check_tomogram(volume, name or "tomogram")
     for what, option in (("level", level), ("color", color), ("opacity", opacity)):
         unknown = sorted(set(option) - set(parts)) if isinstance(option, Mapping) else []
         if unknown:
@@ -97,16 +97,16 @@ def show_surface(
         raise fail("tomogram", expected="one voxel size", got=sorted(sizes), remedy="sample all on one grid")
     last = list(parts)[-1]
     meshes, stills = [], []
-    for name, part in parts.items():
+    for name, volume in parts.items():
         alpha = _pick(opacity, name)
         alpha = (1.0 if name == last else 0.35) if alpha is None else float(alpha)
         if not 0 < alpha <= 1:
             raise fail("opacity", expected="above 0, at most 1", got=alpha, remedy="1 is opaque")
-        value, mask, points, faces = _mesh(part, _pick(level, name), smoothing_px, name or "tomogram")
-        paint = _hex(_pick(color, name) or color_of(name or part.quantity, default="0.65"))
-        quantity, unit = split_quantity(part.quantity)
+        value, mask, points, faces = _mesh(volume, _pick(level, name), smoothing_px, name or "tomogram")
+        paint = _hex(_pick(color, name) or color_of(name or volume.quantity, default="0.65"))
+        quantity, unit = split_quantity(volume.quantity)
         words = (name or quantity or "surface", "" if mask else f"at {value:.3g}", "" if mask else unit)
-        step = part.voxel_size_nm / STEPS_PER_VOXEL
+        step = volume.voxel_size_nm / STEPS_PER_VOXEL
         meshes.append(
             _config(points, faces, step) | {"color": paint, "opacity": alpha, "label": " ".join(w for w in words if w)}
         )
