@@ -4,9 +4,8 @@
 and makes one table of them; `understand` says beforehand what was found in the files and what is missing. Each stage is
 kept by what it depends on (`tritomo_helpers.store`): a run that was killed goes on where it stopped.
 
-What is done today: ADF alignment and tomography, the particle, its shells and their density; the mean composition from
-EDS, and with the paper's method that of every voxel. EELS spectra are read, checked and listed, and the report says
-that they were not used.
+With ADF alone it ends at density and shells; EDS adds composition; low loss and core loss add the valence of manganese
+and cobalt. What the source does not allow is left out, and the report says what and why.
 """
 
 from .inputs import Channel, Understood, understand

@@ -1,98 +1,198 @@
-"""From EDS spectra to the composition of the particle, and by the paper's way to that of every voxel."""
+"""From EDS spectra to the composition of the particle and of every voxel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .. import alignment, composition, eds, particles, tilt_series
-from .._typing import Floats, Floats32
-from ..constants import NCM111_FORMULA_UNITS_PER_NM3
-from ..containers import SpectrumTiltSeries, Tomogram
-from .stages import Aligned, Density, Particle
+from .. import alignment, composition, eds, fusion, particles, tilt_series
+from .._typing import Floats32
+from ..containers import SpectrumTiltSeries, TiltSeries
+from ..tomography import fractions as engine
+from .committed import Null
+from .stages import LARGE_PX, Aligned, Density, Particle
+from .volumes import Shares, estimates, in_shells, judge
 
 OXIDE = ("O", "Mn", "Co", "Ni")
 """Elements of the material whose density is known, so that absorption can be computed."""
-VISIBLE_ATOMS_PER_NM3 = 3 * NCM111_FORMULA_UNITS_PER_NM3
 RICH_FRACTION = 1 / 6
 """Share of a metal in rock salt of three metals: the paper's threshold, 16.67 at%."""
+FIXED_PRIOR = engine.Prior(sd=0.01, length_nm=9.0, mean_sd=0.003)
+"""For verdicts: the same for the measured particle and for every draw of its null."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Counts of every element, as recorded (not aligned)."""
+
+    elements: tuple[str, ...]
+    intensities: Mapping[str, TiltSeries]
+    standard_errors: Mapping[str, TiltSeries]
+    covariance: Floats32
+    choices: tuple[str, ...] = ()
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Counts of the whole series."""
+        return {el: float(np.nansum(self.intensities[el].images, dtype=np.float64)) for el in self.elements}
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard errors of the totals."""
+        return {
+            el: float(np.sqrt(np.nansum(np.square(self.standard_errors[el].images), dtype=np.float64)))
+            for el in self.elements
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """Composition of a particle: means for every method, volumes and profiles for the paper's."""
+    """Composition of a particle, and of its voxels where the method and the elements allow.
+
+    ``manganese`` (1 + draw, voxel) is the estimate that verdicts go by, measured first: for its coupling with valence.
+    """
 
     mean: Mapping[str, float]
     standard_error: Mapping[str, float]
     counts: Mapping[str, float]
     k_factors: Mapping[str, float]
-    fractions: Mapping[str, Floats32] = field(default_factory=dict)
-    profile_mean: Mapping[str, Floats] = field(default_factory=dict)
-    profile_sd: Mapping[str, Floats] = field(default_factory=dict)
+    shares: Shares | None = None
     rich_share: Mapping[str, float] = field(default_factory=dict)
+    null_rich_share: Mapping[str, float] = field(default_factory=dict)
+    manganese: Floats32 | None = None
     choices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    not_done: str = ""
+
+
+def fit(spectra: SpectrumTiltSeries, aligned: Aligned, *, elements: tuple[str, ...]) -> Lines:
+    """Fit the lines of all elements to every spectrum of the tilts that are aligned."""
+    fitted = eds.fit_lines(aligned.kept(spectra), elements=elements)
+    said = [f"{name}: {value}" for name, value in fitted.choices.items() if isinstance(value, str | int | float)]
+    return Lines(tuple(elements), fitted.intensities, fitted.standard_errors, fitted.covariance, tuple(said))
 
 
 def compose(
-    spectra: SpectrumTiltSeries,
+    lines: Lines,
     aligned: Aligned,
     density: Density,
     particle: Particle,
     *,
-    elements: tuple[str, ...],
-    k_factors: Mapping[str, float] | None,
+    k_factors: Mapping[str, float],
+    k_source: str,
     method: str,
+    null: Null | None = None,
 ) -> Composition:
-    """Fit the lines of all elements, take absorption out of the totals, and (paper) reconstruct every element."""
-    fitted = eds.fit_lines(spectra, elements=elements)
-    totals = {el: float(np.nansum(fitted.intensities[el].images)) for el in elements}
-    errors = {el: float(np.sqrt(np.nansum(np.square(fitted.standard_errors[el].images)))) for el in elements}
+    """Turn line counts into the mean composition, without absorption where that can be known, and into volumes."""
+    totals, errors = lines.totals, lines.errors
+    k = {el: float(k_factors[el]) for el in lines.elements}
+    choices = [f"k-factors: {k_source}", *lines.choices]
     said = []
-    if k_factors is None:
-        k = composition.k_factors_from_cross_sections(elements)
+    if "cross-sections" in k_source:
         said.append("k-factors are those of cross-sections, which for L lines are known to some 20 %")
-    else:
-        k = {el: float(k_factors[el]) for el in elements}
-    choices = ["k-factors: given" if k_factors is not None else "k-factors: computed from cross-sections"]
-    choices += [f"{name}: {value}" for name, value in fitted.choices.items() if isinstance(value, str | int | float)]
     corrected = dict(totals)
-    guess = {el: float(share) for el, share in composition.cliff_lorimer(totals, k_factors=k).items()}
-    if set(elements) == set(OXIDE):
-        matter = Tomogram(density.values * VISIBLE_ATOMS_PER_NM3, density.voxel_size_nm, "density (atoms/nm³)")
-        taken_out = composition.correct_absorption(fitted.intensities, matter, composition=guess, k_factors=k)
-        corrected = {el: taken_out.totals[el] for el in elements}
+    known = set(lines.elements) == set(OXIDE)
+    if known and method != "paper":
+        guess = {el: float(share) for el, share in composition.cliff_lorimer(totals, k_factors=k).items()}
+        maps = _aligned(lines, aligned)
+        taken_out = composition.correct_absorption(maps, density.matter, composition=guess, k_factors=k)
+        corrected = {el: taken_out.totals[el] for el in lines.elements}
         choices.append("absorption: along rays through the density of LiNi1/3Co1/3Mn1/3O2")
-    else:
+    elif method != "paper":
         said.append("absorption is not taken out: the density of this material is not known")
-    mean, error = _mean(corrected, {el: errors[el] * corrected[el] / totals[el] for el in elements}, k)
-    if method != "paper":
-        return Composition(mean, error, totals, k, choices=tuple(choices), warnings=tuple(said))
-    maps = {el: alignment.apply(fitted.intensities[el], aligned.alignment, drop=True) for el in elements}
+    mean, error = mean_of(corrected, {el: errors[el] * corrected[el] / totals[el] for el in lines.elements}, k)
+    result = Composition(mean, error, totals, k, choices=tuple(choices), warnings=tuple(said))
+    if method == "paper":
+        return _as_paper(result, lines, aligned, density, particle, null)
+    if not known:
+        return replace(result, not_done="the density of this material is not known, nor how it absorbs")
+    if max(aligned.series.images.shape[1:]) > LARGE_PX:
+        return replace(result, not_done=f"images wider than {LARGE_PX} pixels: bin them")
+    return _fused(result, lines, aligned, density, particle)
+
+
+def _aligned(lines: Lines, aligned: Aligned) -> dict[str, TiltSeries]:
+    return {el: alignment.apply(lines.intensities[el], aligned.of_kept) for el in lines.elements}
+
+
+def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle) -> Composition:
+    """Composition of every voxel from ADF and maps together, with verdicts against a null of the same noise."""
+    inside = particle.shells > 0
+    raw = next(iter(lines.intensities.values()))  # for its geometry: the density is known already
+    # No draws and no clusters here: draws are wanted as they are, and clusters as a verdict.
+    fused = fusion.reconstruct(
+        raw,
+        lines,
+        alignment=aligned.of_kept,
+        k_factors=result.k_factors,
+        density=density.matter.replace(values=np.maximum(density.matter.values, 0)),
+        mask=inside,
+        rng=np.random.default_rng(0),
+        n_draws=0,
+        radii_nm=(6.5,),
+    )
+    assert fused.data is not None
+    rng = np.random.default_rng(1)
+    solved = engine.solve(fused.data, fused.choices["prior"], n_draws=12, rng=rng)
+    values = {el: solved.fractions[i] for i, el in enumerate(lines.elements)}
+    draws = {el: solved.error_draws[:, i] for i, el in enumerate(lines.elements)}
+    standard_errors = {el: solved.standard_errors[i] for i, el in enumerate(lines.elements)}
+    found = estimates(fused.data, lines.elements, FIXED_PRIOR, rng=np.random.default_rng(2))
+    shares = in_shells(
+        values,
+        particle.shells,
+        density.voxel_size_nm,
+        standard_errors=standard_errors,
+        error_draws=draws,
+        verdicts=judge(found, particle.shells),
+    )
+    choices = (
+        *result.choices,
+        f"composition of voxels: {fused.choices['why']}; {fused.choices['prior']}",
+        f"chi squared per pixel of the maps: {fused.choices['chi2_per_pixel']:.3f}",
+    )
+    rich = {el: particles.rich_regions(values[el], threshold=RICH_FRACTION).share for el in lines.elements if el != "O"}
+    mn = lines.elements.index("Mn")
+    return replace(
+        result,
+        mean=fused.choices["mean_fractions"],
+        shares=shares,
+        choices=choices,
+        rich_share=rich,
+        manganese=np.concatenate([found.measured[None, mn], found.null[:, mn]]),
+    )
+
+
+def _as_paper(
+    result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle, null: Null | None
+) -> Composition:
+    """Every element by GENFIRE, as the paper does, with the rich voxels that its null has."""
     volumes = composition.reconstruct_paper(
-        maps, mask=particle.shells > 0, k=k, image_masks=tilt_series.otsu_masks(aligned.series)
+        _aligned(lines, aligned),
+        mask=particle.shells > 0,
+        k=result.k_factors,
+        image_masks=tilt_series.otsu_masks(aligned.series),
     )
-    fractions = {el: np.asarray(volumes.fractions[el].values, dtype=np.float32) for el in elements}
-    profiles = {el: particles.depth_profile(volume, particle.shells) for el, volume in fractions.items()}
-    said.append("spread and rich regions of single voxels are mostly noise at such doses: compare with a null")
-    said.append(
-        "the paper's chain leaves absorption in the voxels: profiles of oxygen rise or fall by a few at% from it"
-    )
-    return Composition(
-        mean,
-        error,
-        totals,
-        k,
-        fractions,
-        {el: profile.mean for el, profile in profiles.items()},
-        {el: profile.sd for el, profile in profiles.items()},
-        {el: particles.rich_regions(fractions[el], threshold=RICH_FRACTION).share for el in elements if el != "O"},
-        tuple(choices),
-        tuple(said),
+    values = {el: np.asarray(volumes.fractions[el].values, dtype=np.float32) for el in lines.elements}
+    rich = {el: particles.rich_regions(values[el], threshold=RICH_FRACTION).share for el in lines.elements if el != "O"}
+    counts = sum(result.counts[el] for el in rich) / particle.volume_nm3
+    null_rich = {el: null.rich_share(result.mean[el], counts_per_nm3=counts) for el in rich} if null else {}
+    said = [
+        "spread and rich regions of single voxels are mostly noise at such doses: compare with the null",
+        "the paper's chain leaves absorption in: profiles of oxygen rise or fall by a few at% from it",
+    ]
+    if null is None:
+        said.append("the study's null of the paper's chain is not part of this installation: run make study")
+    return replace(
+        result,
+        shares=in_shells(values, particle.shells, density.voxel_size_nm),
+        rich_share=rich,
+        null_rich_share=null_rich,
+        warnings=(*result.warnings, *said),
     )
 
 
-def _mean(
+def mean_of(
     totals: Mapping[str, float], errors: Mapping[str, float], k: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return fractions, and standard errors from counting alone: those of the totals through the ratio."""

@@ -1,26 +1,20 @@
 """One particle: from its files to a folder of results, each stage kept by what it depends on."""
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from .. import io
-from .._typing import Floats
 from .._validation import check_option, check_positive, fail
-from ..containers import Tomogram
-from ..particles import rock_salt
+from ..containers import SpectrumTiltSeries, TiltSeries
 from ..store import files, fingerprint, results
-from . import stages
-from .chemistry import OXIDE, Composition, compose
-from .inputs import ROLES, Understood, understand
-from .report import report_page
+from ..valence import ValenceMaps
+from . import chemistry, committed, spectra, stages
+from .inputs import Understood, understand
+from .outcome import Outcome, write
 
 METHODS = ("best", "paper")
 DONE, WARNINGS = 0, 3
@@ -47,15 +41,18 @@ def process(
     source : str or path
         A dataset's name, or a folder as `understand` takes it.
     out : str or path
-        Folder of the results, made if need be: ``adf`` (and with the paper's method each element, in at%) as .mrc, .vti
-        and .hspy, ``profiles.csv``, ``summary.json``, ``provenance.json``, ``report.html``, ``stages/``.
+        Folder of the results, made if need be: ``adf``, each element (at%) and each valence state (% of its element) as
+        .mrc, .vti and .hspy, ``profiles.csv``, ``summary.json``, ``provenance.json``, ``report.html``, ``stages/``.
     method : {"best", "paper"}
-        ADF by total variation with its weight chosen on tilts set aside, and the mean composition; or the paper's
-        chain: GENFIRE of ADF and of every element.
+        ``"best"``: ADF by total variation, with the scattering inverted where the low loss gives the beam; line fits,
+        absorption, and composition in 3D from ADF and EDS together; a forward model of raw EELS spectra. Intervals, and
+        verdicts against nulls. ``"paper"``: the published chain, GENFIRE of every channel.
     k_factors : mapping of str to float, optional
-        Of each element, for atomic fractions; computed from cross-sections by default.
-    references : None
-        For valence, which this pipeline does not compute yet.
+        Of each element, for atomic fractions. By default those of the four pristine particles for the twin, and for
+        other sources those computed from cross-sections; provenance says which.
+    references : optional
+        Spectra of the valence states: names of computed sets, or one or more `spectroscopy.references.ReferenceSet` of
+        your own. By default both computed sets and every mix of them (``"best"``), or the first (``"paper"``).
     resume : bool, default True
         Use what an earlier run, complete or killed, has left in ``out/stages`` and is of today's code, files and
         settings.
@@ -87,19 +84,18 @@ def process(
     ['provenance.json', 'summary.json']
     """
     check_option(method, "method", METHODS)
-    if references is not None:
-        raise fail("references", expected="None", got=type(references).__name__, remedy="compute valence yourself")
+    sets = spectra.reference_sets(references)
     understood = understand(source)
     understood.check()
     if k_factors is not None:
         _check_k_factors(k_factors, understood)
     if client is not None:
-        options = {"method": method, "k_factors": k_factors, "resume": resume}
+        options = {"method": method, "k_factors": k_factors, "references": references, "resume": resume}
         return Path(client.submit(process, source, out=out, pure=False, **options).result())
     folder = Path(out).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / ".lock"):
-        _process(understood, folder, method=method, k_factors=k_factors, resume=resume, progress=progress)
+        _process(understood, folder, _Options(method, k_factors, sets), resume=resume, progress=progress)
     return folder
 
 
@@ -115,67 +111,173 @@ def _check_k_factors(k_factors: Mapping[str, float], understood: Understood) -> 
         check_positive(value, f"k_factors[{element!r}]")
 
 
-def _process(
-    understood: Understood,
-    folder: Path,
-    *,
-    method: str,
-    k_factors: Mapping[str, float] | None,
-    resume: bool,
-    progress: bool,
-) -> None:
+@dataclass(frozen=True, eq=False)
+class _Options:
+    method: str
+    k_factors: Mapping[str, float] | None
+    references: Any
+
+
+def _process(understood: Understood, folder: Path, options: _Options, *, resume: bool, progress: bool) -> None:
     checksums = understood.checksums()
-    adf_files = {path.name: checksums[path.name] for path in understood.channels["adf"].files}
-    inputs = {"files": adf_files, "settings": dict(understood.settings)}
-    keep = _Keeper(folder / "stages", resume=resume)
-    with _bar(understood.name, progress) as step:
+    keep = _Keeper(folder / "stages", understood, checksums, resume=resume)
+    run = _Run(understood, options, keep)
+    with _bar(understood.name, run.steps(), progress) as step:
         step("aligning")
-        aligned = keep("align", stages.align, stages.Aligned, lambda: stages.align(understood.load("adf")), inputs)  # type: ignore[arg-type]
+        aligned = run.align()
+        maps = None
+        if run.has_eels and options.method == "best":
+            step("fitting energy losses")
+            maps = run.fit_losses(aligned)
         step("reconstructing")
-        density = keep(
-            "density", stages.reconstruct, stages.Density, lambda: stages.reconstruct(aligned, method=method), method
-        )
-        step("measuring")
-        particle = keep("particle", stages.measure, stages.Particle, lambda: stages.measure(density), None)
-        chemistry = None
+        density = run.reconstruct(aligned, maps)
+        particle = run.measure(density, aligned)
+        composition = None
         if "eds" in understood.channels:
             step("composing")
-            chemistry = keep(
-                "composition",
-                compose,
-                Composition,
-                lambda: compose(
-                    understood.load("eds"),  # type: ignore[arg-type]
-                    aligned,
-                    density,
-                    particle,
-                    elements=understood.elements,
-                    k_factors=k_factors,
-                    method=method,
-                ),
-                {
-                    "method": method,
-                    "elements": list(understood.elements),
-                    "k_factors": None if k_factors is None else dict(k_factors),
-                    "files": {path.name: checksums[path.name] for path in understood.channels["eds"].files},
-                },
-            )
+            composition = run.compose(aligned, density, particle)
+        states = None
+        if run.has_eels:
+            step("valence")
+            states = run.valence(aligned, density, particle, composition, maps)
         step("writing")
-        made = _Made(understood, aligned, density, particle, chemistry, method)
-        _write(folder, made, checksums=checksums, keys=keep.keys)
+        outcome = Outcome(understood, aligned, density, particle, composition, states, options.method)
+        write(folder, outcome, checksums=checksums, keys=keep.keys)
+
+
+class _Run:
+    """The stages of one particle, each kept by what it depends on."""
+
+    def __init__(self, understood: Understood, options: _Options, keep: "_Keeper") -> None:
+        self.understood, self.options, self.keep = understood, options, keep
+        self.has_eels = {"low_loss", "core_loss"} <= set(understood.channels)
+
+    def steps(self) -> int:
+        """Return how many steps the bar has."""
+        return 3 + ("eds" in self.understood.channels) + self.has_eels * (1 + (self.options.method == "best"))
+
+    def align(self) -> stages.Aligned:
+        return self.keep("align", stages.align, stages.Aligned, lambda: stages.align(self._adf()), ("adf",))
+
+    def fit_losses(self, aligned: stages.Aligned) -> ValenceMaps:
+        references = self.options.references
+        return self.keep(
+            "energy-losses",
+            spectra.fit_maps,
+            ValenceMaps,
+            lambda: spectra.fit_maps(
+                self._spectra("core_loss"), self._spectra("low_loss"), aligned, references=references
+            ),
+            ("core_loss", "low_loss"),
+            spectra.digest_of(references),
+        )
+
+    def reconstruct(self, aligned: stages.Aligned, maps: ValenceMaps | None) -> stages.Density:
+        method = self.options.method
+        given = {} if maps is None else {"adf": self._adf(), "thickness": maps.thickness}
+        return self.keep(
+            "density",
+            stages.reconstruct,
+            stages.Density,
+            lambda: stages.reconstruct(aligned, method=method, **given),
+            ("adf",),
+            method,
+        )
+
+    def measure(self, density: stages.Density, aligned: stages.Aligned) -> stages.Particle:
+        cut = aligned.alignment.extended
+        return self.keep("particle", stages.measure, stages.Particle, lambda: stages.measure(density, cut=cut))
+
+    def compose(
+        self, aligned: stages.Aligned, density: stages.Density, particle: stages.Particle
+    ) -> chemistry.Composition:
+        options, elements = self.options, self.understood.elements
+        lines = self.keep(
+            "lines",
+            chemistry.fit,
+            chemistry.Lines,
+            lambda: chemistry.fit(self._spectra("eds"), aligned, elements=elements),
+            ("eds",),
+            list(elements),
+        )
+        best = options.method == "best"
+        k, source = committed.k_factors(elements, twin=self.understood.name.startswith("twin/"), corrected=best)
+        if options.k_factors is not None:
+            k, source = dict(options.k_factors), "given"
+        null = None if best else committed.null_of_paper()
+        return self.keep(
+            "composition",
+            chemistry.compose,
+            chemistry.Composition,
+            lambda: chemistry.compose(
+                lines, aligned, density, particle, k_factors=k, k_source=source, method=options.method, null=null
+            ),
+            (),
+            {"method": options.method, "k": k, "source": source, "null": None if null is None else null.rich.tolist()},
+        )
+
+    def valence(
+        self,
+        aligned: stages.Aligned,
+        density: stages.Density,
+        particle: stages.Particle,
+        composition: chemistry.Composition | None,
+        maps: ValenceMaps | None,
+    ) -> spectra.Valence:
+        if maps is not None:
+            return self.keep(
+                "valence",
+                spectra.by_forward_model,
+                spectra.Valence,
+                lambda: spectra.by_forward_model(maps, aligned, density, particle, composition),
+            )
+        references = self.options.references
+        return self.keep(
+            "valence",
+            spectra.by_published_chain,
+            spectra.Valence,
+            lambda: spectra.by_published_chain(
+                self._spectra("core_loss"),
+                self._spectra("low_loss"),
+                self._adf(),
+                aligned,
+                particle,
+                references=references,
+            ),
+            ("core_loss", "low_loss"),
+            spectra.digest_of(references),
+        )
+
+    def _adf(self) -> TiltSeries:
+        series = self.understood.load("adf")
+        assert isinstance(series, TiltSeries)
+        return series
+
+    def _spectra(self, role: str) -> SpectrumTiltSeries:
+        series = self.understood.load(role)
+        assert isinstance(series, SpectrumTiltSeries)
+        return series
 
 
 class _Keeper:
     """Computes a stage, or takes what is kept of it; each stage depends on those before it."""
 
-    def __init__(self, folder: Path, *, resume: bool) -> None:
-        self.folder, self.resume = folder, resume
+    def __init__(self, folder: Path, understood: Understood, checksums: Mapping[str, str], *, resume: bool) -> None:
+        self.folder, self.understood, self.checksums, self.resume = folder, understood, checksums, resume
         self.keys: dict[str, str] = {}
 
-    def __call__(self, name: str, code: Callable[..., Any], kind: type[T], make: Callable[[], T], settings: Any) -> T:
+    def __call__(
+        self,
+        name: str,
+        code: Callable[..., Any],
+        kind: type[T],
+        make: Callable[[], T],
+        roles: Sequence[str] = (),
+        settings: Any = None,
+    ) -> T:
         before = list(self.keys.values())[-1:]
-        key = fingerprint.digest({"code": fingerprint.parts(code), "settings": settings, "before": before})
-        self.keys[name] = key
+        made_of = {"code": fingerprint.parts(code), "inputs": self._of(roles), "settings": settings, "before": before}
+        key = self.keys[name] = fingerprint.digest(made_of)
         path = self.folder / f"{name}.npz"
         stored = results.read_if_intact(path) if self.resume else None
         if stored is not None and stored[1].get("key") == key:
@@ -187,12 +289,18 @@ class _Keeper:
         # As the next run will read it, so that both go on from the same bits.
         return results.from_arrays(kind, results.read(path)[0])
 
+    def _of(self, roles: Sequence[str]) -> Any:
+        files = {
+            file.name: self.checksums[file.name] for role in roles for file in self.understood.channels[role].files
+        }
+        return {"files": files, "settings": dict(self.understood.settings)} if roles else None
+
 
 @contextmanager
-def _bar(name: str, shown: bool) -> Iterator[Callable[[str], None]]:
+def _bar(name: str, n_steps: int, shown: bool) -> Iterator[Callable[[str], None]]:
     import tqdm
 
-    with tqdm.tqdm(total=5, desc=name, unit="stage", file=sys.stderr, disable=not shown, leave=False) as bar:
+    with tqdm.tqdm(total=n_steps, desc=name, unit="stage", file=sys.stderr, disable=not shown, leave=False) as bar:
         first = True
 
         def step(text: str) -> None:
@@ -202,141 +310,3 @@ def _bar(name: str, shown: bool) -> Iterator[Callable[[str], None]]:
             first = False
 
         yield step
-
-
-@dataclass(frozen=True, eq=False)
-class _Made:
-    """Everything that was found out about a particle."""
-
-    understood: Understood
-    aligned: stages.Aligned
-    density: stages.Density
-    particle: stages.Particle
-    chemistry: Composition | None
-    method: str
-
-    def tomograms(self) -> dict[str, Tomogram]:
-        """Return the volumes by file name."""
-        size = self.density.voxel_size_nm
-        volumes = {"adf": Tomogram(self.density.values, size, "relative density")}
-        for el, fractions in (self.chemistry.fractions if self.chemistry else {}).items():
-            volumes[el] = Tomogram(100 * fractions, size, f"{el} (at%)")
-        return volumes
-
-
-def _write(folder: Path, made: _Made, *, checksums: Mapping[str, str], keys: Mapping[str, str]) -> None:
-    """Write everything that people and programs read; the summary last, since it says that all is there."""
-    (folder / "summary.json").unlink(missing_ok=True)
-    volumes = made.tomograms()
-    for name, tomogram in volumes.items():
-        for suffix in (".mrc", ".vti", ".hspy"):
-            io.save(tomogram, folder / f"{name}{suffix}")
-    columns = _profiles(made)
-    summary = _summary(made)
-    _text(folder / "profiles.csv", _csv(columns))
-    _text(folder / "provenance.json", _json(_provenance(made, checksums, keys)))
-    _text(folder / "report.html", report_page(summary, volumes, columns, table=made.understood.table()))
-    _text(folder / "summary.json", _json(summary))
-
-
-def _summary(made: _Made) -> dict[str, Any]:
-    understood, chemistry, particle = made.understood, made.chemistry, made.particle
-    done = ["ADF alignment", "ADF tomography", "mask, shells and density profile"]
-    not_done = {}
-    if chemistry is None:
-        not_done["composition"] = "no EDS in the source"
-    else:
-        done.append("mean composition")
-    if chemistry is not None and chemistry.fractions:
-        done.append("composition of every voxel, as in the paper")
-    elif chemistry is not None:
-        not_done["composition of every voxel"] = "fused tomography is not part of this pipeline yet; see method paper"
-    missing = [ROLES[role] for role in ("low_loss", "core_loss") if role not in understood.channels]
-    not_done["valence"] = f"no {' and no '.join(missing)} in the source" if missing else "not part of this pipeline yet"
-    unused = [ROLES[role] for role in ("low_loss", "core_loss") if role in understood.channels]
-    said = [*understood.notes, *made.aligned.warnings, *made.density.warnings, *particle.warnings]
-    said += [*(chemistry.warnings if chemistry else ())]
-    said += [f"{', '.join(unused)}: read and checked, but not used"] if unused else []
-    return {
-        "particle": understood.name,
-        "method": made.method,
-        "warnings": [note for note in said if not note.startswith("no ")],
-        "limits": list(stages.LIMITS),
-        "done": done,
-        "not_done": not_done,
-        "values": {
-            "n_tilts": int(made.aligned.series.n_tilts),
-            "volume_nm3": round(particle.volume_nm3, 1),
-            "largest_extent_nm": round(particle.largest_extent_nm, 2),
-            "n_shells": int(particle.shells.max()),
-            "r_factor": round(float(made.density.r_factor[-1]), 5),
-            "surface_density": round(float(particle.density_mean[0]), 4),
-            **(_composition_values(chemistry) if chemistry else {}),
-        },
-    }
-
-
-def _composition_values(chemistry: Composition) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for el, mean in chemistry.mean.items():
-        values[f"{el}_at_percent"] = round(100 * mean, 3)
-        values[f"{el}_standard_error"] = round(100 * chemistry.standard_error[el], 3)
-    if set(chemistry.mean) == set(OXIDE):
-        values["rock_salt_percent_of_metal"] = round(100 * float(rock_salt(chemistry.mean["O"]).per_metal), 2)
-    values |= {f"{el}_rich_percent": round(100 * share, 3) for el, share in chemistry.rich_share.items()}
-    return values
-
-
-def _profiles(made: _Made) -> dict[str, Floats]:
-    """Return the columns of profiles.csv: one value a shell."""
-    particle = made.particle
-    columns: dict[str, Floats] = {
-        "depth_nm": particle.depth_nm,
-        "n_voxels": particle.n_voxels.astype(np.float64),
-        "density_mean": particle.density_mean,
-        "density_sd": particle.density_sd,
-    }
-    for el in made.chemistry.profile_mean if made.chemistry else ():
-        assert made.chemistry is not None
-        columns[f"{el}_at_percent_mean"] = 100 * made.chemistry.profile_mean[el]
-        columns[f"{el}_at_percent_sd"] = 100 * made.chemistry.profile_sd[el]
-    return columns
-
-
-def _csv(columns: Mapping[str, Floats]) -> str:
-    lines = [",".join(f"{value:.7g}" for value in row) for row in zip(*columns.values(), strict=True)]
-    return "\n".join([",".join(columns), *lines]) + "\n"
-
-
-def _provenance(made: _Made, checksums: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Any]:
-    shifts = np.asarray(made.aligned.alignment.shifts_px)
-    provenance = {
-        "inputs": {name: f"sha256:{checksum}" for name, checksum in checksums.items()},
-        "settings": dict(made.understood.settings),
-        "method": made.method,
-        "versions": results.environment(),
-        "stages": dict(keys),
-        "alignment": {
-            "method": made.aligned.alignment.method,
-            "why": list(made.aligned.alignment.why),
-            "largest_shift_px": round(float(np.nanmax(np.abs(shifts))), 3),
-            "axis_rotation_deg": round(made.aligned.alignment.axis_rotation_deg, 4),
-        },
-        "reconstruction": {"settings": made.density.method, "choices": list(made.density.choices)},
-    }
-    if made.chemistry is not None:
-        provenance["composition"] = {
-            "k_factors": dict(made.chemistry.k_factors),
-            "counts": dict(made.chemistry.counts),
-            "choices": list(made.chemistry.choices),
-        }
-    return provenance
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _text(path: Path, text: str) -> None:
-    with files.atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

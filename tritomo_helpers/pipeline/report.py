@@ -55,6 +55,7 @@ def report_page(
             _warnings(summary),
             "<h2>The particle</h2>",
             rows([(_NAMES.get(key, key.replace("_", " ")), f"{value:,}") for key, value in summary["values"].items()]),
+            *_verdict_table(summary["verdicts"]),
             "<h2>Slices</h2>",
             *slices,
             "<h2>Profiles</h2>",
@@ -82,6 +83,11 @@ def rows(pairs: Sequence[tuple[str, str]]) -> str:
     return f'<div class="wide"><table>{cells}</table></div>'
 
 
+def _label(quantity: str) -> str:
+    name, _, unit = quantity.partition("_")
+    return f"{name} (at%)" if unit == "at_percent" else f"{name} (% of its element)"
+
+
 def _listed(items: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{html.escape(item)}</li>' for item in items)}</ul>"
 
@@ -91,17 +97,40 @@ def _warnings(summary: Mapping[str, Any]) -> str:
     return f'<section class="warnings"><h2>Read this first</h2>{_listed(said)}</section>' if said else ""
 
 
+def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the statements beside their nulls."""
+    if not verdicts:
+        return []
+    head = ("statement", "measured", "95 % of the null", "unit", "p", "verdict")
+    lines = []
+    for verdict in verdicts:
+        low, high = verdict["null"]
+        said = "yes" if verdict["positive"] else "not beyond the null"
+        cells = (verdict["statement"], verdict["measured"], f"{low:g} to {high:g}", verdict["unit"], verdict["p_value"])
+        lines.append("".join(f"<td>{html.escape(str(cell))}</td>" for cell in (*cells, said)))
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    return [
+        "<h2>Verdicts</h2>",
+        "<p>Each beside the same particle without any variation, at the same noise: one linear estimate with fixed "
+        "settings of both. At 5 %, one of twenty verdicts on nothing is a yes.</p>",
+        f'<div class="wide"><table><tr>{titles}</tr>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>',
+    ]
+
+
 def _profile_figure(columns: Mapping[str, Floats], name: str) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     quantity = name.removesuffix("_mean")
-    label = "density (particle = 1)" if quantity == "density" else quantity.replace("_at_percent", " (at%)")
-    mean, spread = columns[name], columns[f"{quantity}_sd"]
+    label = "density (particle = 1)" if quantity == "density" else _label(quantity)
+    error = columns.get(f"{quantity}_standard_error")
+    known = error is not None and bool(np.isfinite(error).any())
+    mean, bars = columns[name], 1.96 * error if error is not None and known else columns[f"{quantity}_sd"]
+    meaning = "95 % interval of the mean" if known else "standard deviation of its voxels"
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    color = plotting.color_of("ADF" if quantity == "density" else label)
-    axes.errorbar(columns["depth_nm"], mean, spread, color=color, marker="o")
+    color = plotting.color_of("ADF" if quantity == "density" else quantity.split("_")[0])
+    axes.errorbar(columns["depth_nm"], mean, bars, color=color, marker="o")
     axes.set(xlabel="depth (nm)", ylabel=label)
     picture = io.BytesIO()
     # Without a date and with ids that do not change, so that the same result gives the same file.
@@ -111,5 +140,5 @@ def _profile_figure(columns: Mapping[str, Floats], name: str) -> str:
     address = base64.b64encode(picture.getvalue()).decode("ascii")
     return (
         f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{address}">'
-        f"<figcaption>Mean {label} of each shell; bars: standard deviation of its voxels.</figcaption></figure>"
+        f"<figcaption>Mean {label} of each shell; bars: {meaning}.</figcaption></figure>"
     )
