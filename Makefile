@@ -38,7 +38,7 @@ products: .venv/.installed ## Compute the results that chapters hand to each oth
 	@$(PY) -m tritomo_helpers.products
 
 study: .venv/.installed ## Compute the tables of the study: twelve particles, both methods, nulls (an hour; goes on)
-	@OMP_NUM_THREADS=1 $(PY) -m tritomo_helpers.products --commit "study/*"
+	@OMP_NUM_THREADS=1 $(PY) -m tritomo_helpers.products --commit --jobs 2 "study/*"
 
 offline: .venv/.installed ## Zip an edition of the book that needs no network
 	@$(PY) tools/build_book.py --offline

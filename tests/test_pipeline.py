@@ -271,7 +271,7 @@ def test_exit_codes(done, tmp_path, capsys):
 def test_errors_of_the_mean_composition_are_those_of_repeated_counting():
     totals, k = {"O": 9000.0, "Mn": 3000.0, "Co": 2500.0}, {"O": 1.0, "Mn": 0.5, "Co": 0.4}
     rng = np.random.default_rng(0)
-    _, error = chemistry._mean(totals, {el: np.sqrt(n) for el, n in totals.items()}, k)
+    _, error = chemistry.mean_of(totals, {el: np.sqrt(n) for el, n in totals.items()}, k)
     drawn = {el: rng.poisson(n, 20_000) * k[el] for el, n in totals.items()}
     for el, counts in drawn.items():
         assert error[el] == pytest.approx(np.std(counts / sum(drawn.values())), rel=0.03)

@@ -22,7 +22,7 @@ COMMITTED = {
     path.relative_to(registry.COMMITTED).with_suffix("").as_posix(): path
     for path in sorted(registry.COMMITTED.rglob("*.npz"))
 }
-RECOMPUTED_OF_STUDY = {"study/particle/pristine-1"}
+RECOMPUTED_OF_STUDY = {"study/best/pristine-1"}
 DATA_DIR = os.environ.get("TRITOMO_DATA_DIR")
 
 
@@ -358,3 +358,20 @@ def test_committed_tomograms_are_the_particle():
     assert misplaced_error(volumes["tv"][::-1], specimen) > 2 * errors["tv"]
     # Thickness over path is the density of NCM111; the rim that Otsu's threshold takes in lowers it a little.
     assert np.all((stored["unit_density"] > 0.95) & (stored["unit_density"] < 1.02))
+
+
+def test_several_at_a_time_wait_for_what_they_read(monkeypatch, capsys):
+    order = []
+
+    def call(arguments):
+        order.append(arguments[-1])
+        return int(arguments[-1] == "study/b")
+
+    monkeypatch.setattr(command.subprocess, "call", call)
+    registry.product("study/sum", after=("study/a",))(make)
+    registry.product("study/a")(make)
+    registry.product("study/b")(make)
+    assert command.main(["--jobs", "2", "study/*"]) == 1
+    assert "Not computed: study/b" in capsys.readouterr().out
+    assert sorted(order) == ["study/a", "study/b", "study/sum"]
+    assert order.index("study/a") < order.index("study/sum")

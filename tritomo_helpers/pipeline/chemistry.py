@@ -94,7 +94,7 @@ def compose(
     known = set(lines.elements) == set(OXIDE)
     if known and method != "paper":
         guess = {el: float(share) for el, share in composition.cliff_lorimer(totals, k_factors=k).items()}
-        maps = _aligned(lines, aligned)
+        maps = aligned_maps(lines, aligned)
         taken_out = composition.correct_absorption(maps, density.matter, composition=guess, k_factors=k)
         corrected = {el: taken_out.totals[el] for el in lines.elements}
         choices.append("absorption: along rays through the density of LiNi1/3Co1/3Mn1/3O2")
@@ -111,7 +111,8 @@ def compose(
     return _fused(result, lines, aligned, density, particle)
 
 
-def _aligned(lines: Lines, aligned: Aligned) -> dict[str, TiltSeries]:
+def aligned_maps(lines: Lines, aligned: Aligned) -> dict[str, TiltSeries]:
+    """Return the maps of every element on the tilt axis."""
     return {el: alignment.apply(lines.intensities[el], aligned.of_kept) for el in lines.elements}
 
 
@@ -168,7 +169,7 @@ def _as_paper(
 ) -> Composition:
     """Every element by GENFIRE, as the paper does, with the rich voxels that its null has."""
     volumes = composition.reconstruct_paper(
-        _aligned(lines, aligned),
+        aligned_maps(lines, aligned),
         mask=particle.shells > 0,
         k=result.k_factors,
         image_masks=tilt_series.otsu_masks(aligned.series),

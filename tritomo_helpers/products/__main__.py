@@ -2,9 +2,11 @@
 
 import argparse
 import fnmatch
+import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from ..store import results
 from . import registry
@@ -23,18 +25,44 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="make the result of today's code part of the package (10 MB in all)",
     )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="compute N at a time, each in a process")
     options = parser.parse_args(arguments)
+    names = _chosen(options.names)
+    failed = _in_processes(names, options) if options.jobs > 1 else _one_by_one(names, options)
+    sys.stdout.write(f"The cache is {registry.cache_folder()}\n")
+    if failed:
+        sys.stdout.write(f"Not computed: {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+def _one_by_one(names: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """Compute each and return those that failed."""
     failed = []
-    for name in _chosen(options.names):
+    for name in names:
         try:
             sys.stdout.write(f"{name}: {_computed(name, commit=options.commit)}\n")
         except Exception:
             traceback.print_exc()
             failed.append(name)
-    sys.stdout.write(f"The cache is {registry.cache_folder()}\n")
-    if failed:
-        sys.stdout.write(f"Not computed: {', '.join(failed)}\n")
-    return 1 if failed else 0
+    return failed
+
+
+def _in_processes(names: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """Compute several at a time, each as soon as those that it reads are done, and return those that failed."""
+    command = [sys.executable, "-m", "tritomo_helpers.products", *(["--commit"] if options.commit else [])]
+    waiting, failed = list(names), []
+    running: dict[Future[int], str] = {}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        while waiting or running:
+            open_names = {*waiting, *running.values()}
+            ready = [n for n in waiting if open_names.isdisjoint(registry.products()[n].after)]
+            for name in ready[: options.jobs - len(running)]:
+                waiting.remove(name)
+                running[pool.submit(subprocess.call, [*command, name])] = name
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            failed += [name for future in done if future.result() for name in [running[future]]]
+            running = {future: name for future, name in running.items() if future not in done}
+    return failed
 
 
 def _chosen(patterns: Sequence[str]) -> list[str]:
