@@ -78,8 +78,12 @@ def process(
 
     Examples
     --------
-    >>> import tempfile
-    >>> out = process("twin/tiny", out=Path(tempfile.mkdtemp()) / "tiny")
+    >>> import shutil, tempfile
+    >>> from tritomo_helpers import datasets
+    >>> folder = Path(tempfile.mkdtemp()) / "grain"
+    >>> folder.mkdir()
+    >>> adf_only = shutil.copy(datasets.fetch("twin/tiny", parts=["adf"])["adf"], folder)
+    >>> out = process(folder, out=folder.parent / "results")
     >>> sorted(path.name for path in out.iterdir() if path.suffix == ".json")
     ['provenance.json', 'summary.json']
     """

@@ -52,8 +52,12 @@ def study(
 
     Examples
     --------
-    >>> import tempfile
-    >>> folder = study(["twin/tiny"], out=tempfile.mkdtemp())
+    >>> import shutil, tempfile
+    >>> from tritomo_helpers import datasets
+    >>> grain = Path(tempfile.mkdtemp()) / "grain"
+    >>> grain.mkdir()
+    >>> adf_only = shutil.copy(datasets.fetch("twin/tiny", parts=["adf"])["adf"], grain)
+    >>> folder = study([grain], out=grain.parent / "study")
     >>> (folder / "particles.csv").read_text().splitlines()[0][:24]
     'particle,state,n_tilts,v'
     """
@@ -92,6 +96,8 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
         "particle": summary["particle"],
         "state": state,
         **summary["values"],
+        **{f"{v['statement'].replace(' ', '_')}_p": v["p_value"] for v in summary["verdicts"]},
+        "beyond_the_null": "; ".join(v["statement"] for v in summary["verdicts"] if v["positive"]),
         "outlier_in": "",
         "not_done": "; ".join(f"{what}: {why}" for what, why in summary["not_done"].items()),
         "warnings": "; ".join(summary["warnings"]),
@@ -102,9 +108,13 @@ def _flag_outliers(rows: list[dict[str, Any]]) -> None:
     """Name, in each row, the values far from those of the other particles."""
     done = [row for row in rows if row["state"] != "failed"]
     for key in [k for k, v in done[0].items() if isinstance(v, int | float)] if len(done) > 3 else []:
-        values = np.array([row[key] for row in done], dtype=float)
-        middle = np.median(values)
-        spread = 1.4826 * np.median(np.abs(values - middle))
+        if key.endswith("_p"):
+            continue  # of twenty verdicts on nothing one is below 0.05
+        values = np.array([row.get(key, np.nan) for row in done], dtype=float)
+        if np.isfinite(values).sum() < 4:
+            continue
+        middle = np.nanmedian(values)
+        spread = 1.4826 * np.nanmedian(np.abs(values - middle))
         for row, value in zip(done, values, strict=True):
             if spread > 0 and abs(value - middle) > OUTLIER * spread:
                 row["outlier_in"] = ", ".join(filter(None, [row["outlier_in"], key]))
