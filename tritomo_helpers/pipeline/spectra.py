@@ -15,6 +15,7 @@ from ..spectroscopy import ReferenceSet
 from ..spectroscopy.references import SETS
 from ..tomography import fractions as engine
 from ..valence import ValenceMaps
+from ..valence.volumes import fraction_data
 from .chemistry import Composition
 from .stages import Aligned, Density, Particle
 from .volumes import Estimates, Shares, estimates, in_shells, judge
@@ -83,7 +84,7 @@ def by_forward_model(
         states = maps.states_of(element)
         if len(states) < 2 or not maps.reportable[element]:
             continue
-        data = valence.fraction_data(moved, element, density=matter, support=inside)
+        data = fraction_data(moved, states, matter, inside)
         found = estimates(data, states, FIXED_PRIOR, rng=np.random.default_rng(3))
         verdicts |= judge(found, particle.shells)
         if element == "Mn" and chemistry is not None and chemistry.manganese is not None:

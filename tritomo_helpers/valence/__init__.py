@@ -6,7 +6,7 @@ from .forward import ValenceMaps, fit_spectra
 from .kernels import VACUUM_THICKNESS
 from .published import PublishedMaps, PublishedVolumes, fill_rejected, published_maps, published_volumes
 from .reference_rows import atom_cross_sections
-from .volumes import ValenceVolumes, align_maps, fraction_data, reconstruct
+from .volumes import ValenceVolumes, align_maps, reconstruct
 from .white_lines import fractions, white_line_factors
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "fill_rejected",
     "fit_edges",
     "fit_spectra",
-    "fraction_data",
     "fractions",
     "published_maps",
     "published_volumes",

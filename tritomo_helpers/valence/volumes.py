@@ -215,26 +215,6 @@ def reconstruct(
     return ValenceVolumes(fractions, errors, draws, mask, choices, maps.warnings)
 
 
-def fraction_data(maps: ValenceMaps, element: str, *, density: Tomogram, support: ArrayLike | Tomogram) -> FractionData:
-    """Return what ``"joint"`` hands to `tomography.fractions`, for solving with settings of your own.
-
-    Parameters
-    ----------
-    maps, density, support
-        See `reconstruct`.
-    element : str
-        One with several states, such as ``"Mn"``.
-
-    Returns
-    -------
-    FractionData
-        Channels in the order of ``maps.states_of(element)``.
-    """
-    mask = np.asarray(support.values if isinstance(support, Tomogram) else support, dtype=bool)
-    _check_grid(maps, density, mask)
-    return _fraction_data(maps, maps.states_of(element), density, mask)
-
-
 def _check_grid(maps: ValenceMaps, density: Tomogram, mask: Bools) -> None:
     series = next(iter(maps.amplitudes.values()))
     check_shape(mask, "support", density.values.shape, remedy="make the support from the density")
