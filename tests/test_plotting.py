@@ -148,6 +148,19 @@ def test_names_of_close_edges_do_not_collide():
     assert second - first >= 0.05 * (energy[-1] - energy[0])
 
 
+def test_a_curve_called_truth_is_dashed_black_and_takes_no_shade_from_the_others():
+    axes = plotting.show_curves({"truth": ([0, 1], [1, 1]), "fit": ([0, 1], [1, 2])}, x_label="x", y_label="y")
+    truth, fit = axes.lines
+    assert (truth.get_color(), truth.get_linestyle()) == ("black", "--")
+    assert fit.get_linestyle() == "-"
+
+
+def test_valence_states_are_written_as_chemists_write_them():
+    axes = plotting.show_profiles({"Mn4": [1, 2], "Co3": [2, 3]}, [0, 5], x_label="", y_label="")
+    assert [t.get_text() for t in axes.figure.legends[0].get_texts()] == ["Mn⁴⁺", "Co³⁺"]
+    assert style.typeset("Mn K, 20 Mn2+ ions, Mn25") == "Mn K, 20 Mn²⁺ ions, Mn25"
+
+
 def test_paper_is_hollow_ours_is_filled_truth_is_dashed_black():
     axes = plotting.show_profiles(
         {"Mn": [1, 2]}, [0, 5], x_label="", y_label="", truth={"Mn": [1, 1]}, null=([0, 0], [1, 1])

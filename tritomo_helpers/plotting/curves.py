@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_increasing, check_ndim, check_shape, fail
-from .style import NULL, OURS, PAPER, TRUTH, color_of
+from .style import NULL, OURS, PAPER, TRUTH, color_of, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,7 +160,7 @@ def show_spectra(
         check_shape(spectrum, "spectrum", energy.shape, remedy="give one count per channel")
         name = labels[i] if labels else ""
         color = colors[i] if colors else (color_of(name, "") or next(fallback))
-        ax.plot(energy[shown], spectrum[shown] + i * offset, color=color, label=name or None, linewidth=1.3)
+        ax.plot(energy[shown], spectrum[shown] + i * offset, color=color, label=typeset(name) or None, linewidth=1.3)
     ax.margins(x=0)
     ax.set(xlabel="energy (eV)", ylabel=quantity)
     if limits is not None:
@@ -255,7 +255,7 @@ def show_curves(
     ----------
     curves : mapping of str to (x, y)
         Name and coordinates, array_like of shape (n,). A name that begins with an element or valence state brings its
-        color; others take shades from light to dark in the order given.
+        color, the one called ``"truth"`` is dashed black; others take shades from dark to light in the order given.
     x_label, y_label : str
         What the axes are, with unit.
     ax, title
@@ -284,17 +284,20 @@ def show_curves(
 
     new = ax is None
     ax = _axes(ax)
-    plain = [name for name in curves if not color_of(name, "")]
+    plain = [name for name in curves if not color_of(name, "") and name != "truth"]
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(plain), 1)))
     if zero_line:
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0.5)
     for name, (x, y) in curves.items():
         horizontal, vertical = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
         check_shape(vertical, name, horizontal.shape, remedy="give one y for each x")
+        if name == "truth":
+            ax.plot(horizontal, vertical, label=name, **TRUTH)
+            continue
         color: Any = color_of(name, "") or tuple(shades[plain.index(name)])
         # Colors alone are not enough for everybody, nor in print.
         style = _LINES[plain.index(name) % len(_LINES)] if name in plain else "-"
-        ax.plot(horizontal, vertical, label=name, color=color, linestyle=style)
+        ax.plot(horizontal, vertical, label=typeset(name), color=color, linestyle=style)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if range_x is not None:
         ax.set_xlim(*range_x)
@@ -355,7 +358,7 @@ def show_profiles(
     for name, values in profiles.items():
         color = color_of(name, "") or next(fallback)
         error = None if errors is None or name not in errors else np.asarray(errors[name], dtype=float)
-        ax.errorbar(position, np.asarray(values, dtype=float), error, label=name, color=color, **OURS)
+        ax.errorbar(position, np.asarray(values, dtype=float), error, label=typeset(name), color=color, **OURS)
     for i, values in enumerate((truth or {}).values()):
         ax.plot(position, np.asarray(values, dtype=float), label="truth" if i == 0 else None, **TRUTH)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)

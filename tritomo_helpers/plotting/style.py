@@ -158,6 +158,18 @@ def color_of(label: str, default: str = "0.25") -> str:
     return ELEMENT_COLORS.get(element_of(label), default)
 
 
+def typeset(label: str) -> str:
+    """Return a label in which the valence states are written as chemists write them.
+
+    Examples
+    --------
+    >>> typeset("Mn4"), typeset("Co3+, surface"), typeset("Mn L3")
+    ('Mn⁴⁺', 'Co³⁺, surface', 'Mn L3')
+    """
+    raised = str.maketrans("234", "²³⁴")
+    return re.sub(r"\b(Mn|Co|Ni)([234])(?!\w)\+?", lambda state: state[1] + state[2].translate(raised) + "⁺", label)
+
+
 def color_map_of(quantity: str) -> str:
     """Return the color map of a quantity: intensities gray, differences red to blue, everything else cividis.
 
