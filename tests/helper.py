@@ -16,3 +16,12 @@ def adjoint_mismatch(forward, adjoint, domain_shape, range_shape, rng, dtype=np.
     image, back = np.asarray(forward(x), dtype=float), np.asarray(adjoint(y), dtype=float)
     left, right = np.vdot(image, y.astype(float)), np.vdot(x.astype(float), back)
     return float(abs(left - right) / (np.linalg.norm(image) * np.linalg.norm(y)))
+
+
+TILTS_DEG = [-70.0, -12.5, 0.0, 31.0]
+"""Angles of `chiral_stack`."""
+
+
+def chiral_stack(dtype=np.float32):
+    """Return images (4, 5, 6) with a different number in every pixel, so that no flip, swap or shift goes unseen."""
+    return np.arange(4 * 5 * 6, dtype=dtype).reshape(4, 5, 6) - 17

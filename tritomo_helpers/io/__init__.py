@@ -1,7 +1,8 @@
 """Files to containers and back: the one place that reads microscope formats.
 
-Read: dm3, dm4, bcf, emd, hspy, mrc (ali, rec, st), tif, vti, h5, csv. Write: hspy, mrc, vti, h5. Angles, energies and
-pixel sizes come out in degrees, eV and nm, whatever the file counts in. Nothing that a file holds is ever unpickled.
+Read: dm3, dm4, bcf, emd (Velox and Berkeley), hspy, mrc (ali, rec, st), tif, vti, h5, csv. Write: hspy, mrc, vti, h5.
+Angles, energies and pixel sizes come out in degrees, eV and nm, whatever the file counts in; what a file states is used
+or contradicted aloud. Nothing that a file holds is ever unpickled.
 """
 
 from ._arrays import load_arrays, load_table

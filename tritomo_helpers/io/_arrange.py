@@ -1,4 +1,4 @@
-"""From what a file holds to the axes of a container: which array, which axis, which scale."""
+"""From what a file holds to the axes of a container: which axis is which, and on what scale."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,109 +8,100 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import fail
-from ._formats import Axis, Stored
+from ._stored import SECTION, Axis, Stored
+
+Arranged = tuple[Any, NDArray[np.float64] | None, list[Axis]]
 
 
-def check_alike(paths: Sequence[Path], found: Sequence[tuple[tuple[int, ...], NDArray[np.float64]]]) -> None:
-    """Raise ValueError, naming the file, unless all have the shape and the energies of the first."""
-    shape, energy = found[0]
-    for path, (other_shape, other_energy) in zip(paths, found, strict=True):
-        if other_shape[1:] != shape[1:]:
-            raise fail(
-                f"file {path.name}",
-                expected=f"shape {shape[1:]} as in {paths[0].name}",
-                got=str(other_shape[1:]),
-                remedy="leave it out, or crop and bin the files alike first",
-            )
-        if not np.allclose(other_energy, energy, rtol=0, atol=1e-3 * (energy[-1] - energy[0]) / energy.size):
-            raise fail(
-                f"file {path.name}",
-                expected=f"the energy axis of {paths[0].name} ({energy[0]:g} to {energy[-1]:g} eV)",
-                got=f"{other_energy[0]:g} to {other_energy[-1]:g} eV",
-                remedy="calibrate and resample the files to one energy axis first",
-            )
-
-
-def choose_image(found: Sequence[Stored], path: Path, title: str | None) -> Stored:
-    """Return the one image or stack: the one called `title`, the only one, or the one called HAADF or ADF."""
-    images = [one for one in found if one.index("energy") is None and one.data.ndim in (2, 3)]
-    if title is not None:
-        chosen = [one for one in images if one.title == title]
-    else:
-        named = [one for one in images if one.title.upper() in ("HAADF", "ADF")]
-        chosen = images if len(images) == 1 else named
-    if len(chosen) != 1:
-        titles = ", ".join(repr(one.title) for one in images) or "no image"
-        wanted = "one image or stack" if title is None else f"one image called {title!r}"
+def image_stack(stored: Stored, path: Path) -> Arranged:
+    """Return (tilt, y, x), no energies, and the two image axes."""
+    if stored.container == "Tomogram" or _has_depth(stored):
         raise fail(
-            f"file {path.name}", expected=wanted, got=titles, remedy="name one with title=, or pass another file"
+            f"file {path.name}",
+            expected="images at several tilts",
+            got=f"a volume ({_in_words(stored)})",
+            remedy="load_tomogram reads volumes",
         )
-    return chosen[0]
-
-
-def image_stack(stored: Stored) -> tuple[Any, list[Axis]]:
-    """Return (tilt, y, x) and the two image axes."""
-    data, axes = stored.data, list(stored.axes)
+    if stored.data.ndim == 2:
+        data, axes = _transposed(stored, _by_place(stored, [0, 1]))
+        return data[np.newaxis], None, axes
     tilt = stored.index("tilt")
-    if data.ndim == 2:
-        return data[np.newaxis], axes
-    position = 0 if tilt is None else tilt
-    del axes[position]
-    return np.moveaxis(data, position, 0), axes
+    if tilt is None:  # the axis that is neither y nor x by its name, else the first
+        tilt = next((i for i, axis in enumerate(stored.axes) if axis.place not in (1, 2)), 0)
+    data, axes = _transposed(stored, [tilt, *_by_place(stored, [i for i in range(3) if i != tilt])])
+    return data, None, axes[1:]
 
 
-def choose_spectrum(found: Sequence[Stored], path: Path, signal: str) -> Stored:
-    """Return the one array with an energy axis that can be `signal`; low loss is the one that contains 0 eV."""
-    spectra = [one for one in found if one.index("energy") is not None]
-    if not spectra:
-        shapes = ", ".join(f"{one.title or 'an array'} {tuple(one.data.shape)}" for one in found)
+def volume(stored: Stored, path: Path) -> tuple[Any, list[Axis]]:
+    """Return (z, y, x) and the three axes, or raise ValueError for a tilt series and for anything else."""
+    if stored.container == "TiltSeries" or stored.index("tilt") is not None or stored.angles_deg is not None:
         raise fail(
             f"file {path.name}",
-            expected="an array with an energy axis (units eV or keV)",
-            got=f"no energy axis in {shapes}",
-            remedy="use load_image for images, or calibrate the axis before you export",
+            expected="a volume (z, y, x)",
+            got=f"a tilt series ({_in_words(stored)})",
+            remedy="load_tilt_series reads tilt series",
         )
-    kind = signal.split()[0]
-    chosen = [one for one in spectra if not one.signal_type or one.signal_type.startswith(kind)]
-    if len(chosen) > 1 and signal.endswith("-loss"):
-        chosen = [one for one in chosen if _has_zero(one) == signal.endswith("low-loss")]
-    if len(chosen) != 1:
-        have = ", ".join(f"{one.title!r} ({one.signal_type or 'no type'})" for one in spectra)
+    if stored.data.ndim != 3:
         raise fail(
             f"file {path.name}",
-            expected=f"one {signal} array",
-            got=have,
-            remedy="name another signal, or export the arrays to separate files",
+            expected="a volume (z, y, x)",
+            got=f"shape {tuple(stored.data.shape)}",
+            remedy="load_image reads single images",
         )
-    return chosen[0]
+    return _transposed(stored, _by_place(stored, [0, 1, 2]))
 
 
-def _has_zero(stored: Stored) -> bool:
-    energy = stored.axes[stored.index("energy") or 0].values
-    return bool(energy[0] <= 0 <= energy[-1])
-
-
-def spectral_cube(stored: Stored, path: Path) -> tuple[Any, NDArray[np.float64], list[Axis]]:
-    """Return (tilt, y, x, energy), the energies and the image axes."""
-    data, axes = stored.data, list(stored.axes)
-    energy = axes.pop(stored.index("energy") or 0)
-    data = np.moveaxis(data, stored.index("energy") or 0, -1)
-    tilt = next((i for i, axis in enumerate(axes) if axis.kind == "tilt"), 0 if len(axes) == 3 else None)
-    if tilt is not None:
-        data = np.moveaxis(data, tilt, 0)
-        del axes[tilt]
-    else:
-        data = data[np.newaxis]
-    if len(axes) > 2:
+def spectral_cube(stored: Stored, path: Path) -> Arranged:
+    """Return (tilt, y, x, energy), the energies from low to high, and the image axes."""
+    place = stored.index("energy") or 0
+    energy_ev = _energies(stored.axes[place], path)
+    others = [i for i in range(stored.data.ndim) if i != place]
+    tilt = stored.index("tilt")
+    if tilt is None and len(others) == 3:
+        tilt = next((i for i in others if stored.axes[i].place not in (1, 2)), others[0])
+    space = _by_place(stored, [i for i in others if i != tilt])
+    if len(space) > 2:
         raise fail(
             f"file {path.name}",
             expected="at most tilt, y, x and energy axes",
             got=f"shape {tuple(stored.data.shape)}",
             remedy="sum or split the other axes first",
         )
+    leading = [] if tilt is None else [tilt]
+    data, axes = _transposed(stored, [*leading, *space, place])
+    if energy_ev.size > 1 and energy_ev[0] > energy_ev[-1]:
+        data, energy_ev = data[..., ::-1], energy_ev[::-1]
     # A line scan lacks y, a point both: they get length one.
-    shape = (data.shape[0], *(1,) * (2 - len(axes)), *data.shape[1:])
-    return data.reshape(shape), energy.values_ev, axes
+    shape = (1 if tilt is None else data.shape[0], *(1,) * (2 - len(space)), *data.shape[len(leading) :])
+    return data.reshape(shape), energy_ev, axes[len(leading) : -1]
+
+
+def check_alike(paths: Sequence[Path], arranged: Sequence[Arranged]) -> None:
+    """Raise ValueError, naming the file and both values, unless all files share shape, energies and pixel size."""
+    data, energy, space = arranged[0]
+    steps = _steps(space)
+    for path, (other_data, other_energy, other_space) in zip(paths, arranged, strict=True):
+        if other_data.shape[1:] != data.shape[1:]:
+            raise fail(
+                f"file {path.name}",
+                expected=f"shape {data.shape[1:]} as in {paths[0].name}",
+                got=str(other_data.shape[1:]),
+                remedy="leave it out, or crop and bin the files alike first",
+            )
+        if energy is not None and other_energy is not None and not _same_energies(energy, other_energy):
+            raise fail(
+                f"file {path.name}",
+                expected=f"the energy axis of {paths[0].name} ({energy[0]:g} to {energy[-1]:g} eV)",
+                got=f"{other_energy[0]:g} to {other_energy[-1]:g} eV",
+                remedy="calibrate and resample the files to one energy axis first",
+            )
+        if not np.allclose(_steps(other_space), steps, rtol=5e-3, atol=0, equal_nan=True):
+            raise fail(
+                f"file {path.name}",
+                expected=f"the pixel size of {paths[0].name} ({_text(steps)} nm)",
+                got=f"{_text(_steps(other_space))} nm",
+                remedy="leave it out, or resample the files to one pixel size first",
+            )
 
 
 def pixel_size(space: Sequence[Axis], given: float | None) -> float:
@@ -119,7 +110,7 @@ def pixel_size(space: Sequence[Axis], given: float | None) -> float:
         return given
     # The step of an axis with one point counts only when no axis has more; an unknown z does not matter.
     extended = [axis for axis in space if axis.values.size > 1] or list(space)
-    steps = np.array([axis.step_nm for axis in extended])
+    steps = _steps(extended)
     steps = np.append(steps[:-2][np.isfinite(steps[:-2])], steps[-2:])
     if steps.size == 0 or not np.all(np.isfinite(steps)):
         units = ", ".join(f"{axis.name or 'axis'}: {axis.units or 'no units'}" for axis in space)
@@ -133,7 +124,57 @@ def pixel_size(space: Sequence[Axis], given: float | None) -> float:
         raise fail(
             "pixel size",
             expected="square pixels",
-            got=" x ".join(f"{step:g}" for step in steps) + " nm",
+            got=f"{_text(steps)} nm",
             remedy="resample, or pass pixel_size_nm to choose one",
         )
     return float(steps[-1])
+
+
+def _energies(axis: Axis, path: Path) -> NDArray[np.float64]:
+    energy_ev = axis.values_ev
+    if not np.isfinite(energy_ev).all():
+        raise fail(
+            f"energy axis of {path.name}",
+            expected="units of an energy (eV, keV, meV)",
+            got=f"{axis.name!r} in {axis.units or 'no units'}",
+            remedy="calibrate the axis in the program that wrote it, or set its units in HyperSpy",
+        )
+    return energy_ev
+
+
+def _same_energies(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    tolerance_ev = 1e-3 * abs(float(first[-1] - first[0])) / first.size
+    return bool(first.shape == second.shape and np.allclose(first, second, rtol=0, atol=tolerance_ev))
+
+
+def _by_place(stored: Stored, axes: list[int]) -> list[int]:
+    """Return axes in the order z, y, x of their names, or as they are unless all are named, each once."""
+    places = [stored.axes[i].place for i in axes]
+    known = [place for place in places if place is not None]
+    if len(known) < len(axes) or len(set(known)) < len(axes):
+        return axes
+    return [axis for _, axis in sorted(zip(known, axes, strict=True))]
+
+
+def _transposed(stored: Stored, order: list[int]) -> tuple[Any, list[Axis]]:
+    axes = [stored.axes[i] for i in order]
+    return (stored.data if order == sorted(order) else stored.data.transpose(order)), axes
+
+
+def _has_depth(stored: Stored) -> bool:
+    """Whether three axes are lengths, so that none can be a tilt; sections of MRC files always have one."""
+    lengths = [axis for axis in stored.axes if np.isfinite(axis.step_nm) and axis.name != SECTION]
+    return len(lengths) == 3 and bool(stored.data.ndim == 3)
+
+
+def _steps(space: Sequence[Axis]) -> NDArray[np.float64]:
+    return np.array([axis.step_nm for axis in space])
+
+
+def _text(steps: NDArray[np.float64]) -> str:
+    return " x ".join(f"{step:.4g}" for step in steps)
+
+
+def _in_words(stored: Stored) -> str:
+    axes = ", ".join(f"{axis.name or 'unnamed'} in {axis.units or 'no units'}" for axis in stored.axes)
+    return f"saved as {stored.container}" if stored.container else f"axes {axes}"

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._formats import READERS, Stored, read
+import numpy as np
+
+from ._formats import READERS, read
+from ._stored import Stored
+from ._velox import PRUNED
 
 _XRAY_ABOVE_EV = 5000.0
 
@@ -66,11 +70,15 @@ def describe(path: str | Path) -> list[Content]:
 
 def _content(stored: Stored) -> Content:
     shape = tuple(int(n) for n in stored.data.shape)
+    if stored.signal_type == PRUNED:
+        return Content("", shape, stored.title, "X-ray counts that only Velox can unpack (pruned file)")
     index = stored.index("energy")
     if index is None:
-        images = stored.data.ndim in (2, 3) and min(shape[-2:]) > 1
+        images = stored.is_image and min(shape[-2:]) > 1
         return Content("adf" if images else "", shape, stored.title, "images" if images else "no image")
     energy = stored.axes[index].values_ev
+    if not np.isfinite(energy).all():
+        return Content("", shape, stored.title, f"spectra on an axis in {stored.axes[index].units or 'no units'}")
     low, high = float(energy.min()), float(energy.max())
     what = f"spectra {low:g} to {high:g} eV"
     if stored.signal_type.startswith("EDS") or high > _XRAY_ABOVE_EV:

@@ -1,6 +1,6 @@
 """Files to containers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_option, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
-from ._arrange import check_alike, choose_image, choose_spectrum, image_stack, pixel_size, spectral_cube
-from ._formats import LAZY_ABOVE_BYTES, Axis, Stored, check_file, make_axis, read
-from ._tilt import angles_in_names, resolve_angles
+from ._arrange import Arranged, check_alike, image_stack, pixel_size, spectral_cube, volume
+from ._choose import choose_image, choose_spectrum
+from ._formats import LAZY_ABOVE_BYTES, check_file, read
+from ._guard import in_memory, reading
+from ._repeats import in_order
+from ._side import angles_beside
+from ._stored import Axis, Stored, make_axis, space_axes
+from ._tilt import angles_of_files, resolve_angles
 from ._vti import read_vti
 
 Paths = str | Path | Sequence[str | Path]
@@ -22,7 +27,9 @@ def load_tilt_series(
     *,
     tilt_angles_deg: ArrayLike | None = None,
     tilt_axis: str = "y",
+    repeats: str | None = None,
     title: str | None = None,
+    index: int | None = None,
     pixel_size_nm: float | None = None,
     label: str | None = None,
 ) -> TiltSeries:
@@ -33,14 +40,19 @@ def load_tilt_series(
     path : path or sequence of paths
         A stack (mrc, hspy, dm3, dm4, emd, tif), or one file per tilt (bcf, dm3, dm4, ...).
     tilt_angles_deg : array_like, shape (tilt,), optional
-        Angles in the order of the images. Without them they come from a .rawtlt or .tlt file beside the stack, its tilt
-        axis, or its FEI header; with one file per tilt from the last number in each file name. The stage angle in the
-        metadata of single files is not used: it is often 0 throughout.
+        Angles in the order of the images. Without them, what a file states inside comes first: its tilt axis (in deg,
+        rad or mrad) or extended header. Then files beside MRC stacks: .rawtlt (.tlt for .ali and .rec) and SerialEM's
+        .mdoc. With one file per tilt: its tilt axis, the angle of the stage, unless all files state the same, and last
+        the number at the end of each name, unless the names only count the files.
     tilt_axis : {"y", "x"}, default "y"
         Image direction along which the tilt axis lies in the file. With ``"x"`` the two image axes are swapped, so that
         it is y afterwards.
-    title : str, optional
-        Which image to take when a file holds several, such as ``"HAADF"``; by default the one called HAADF or ADF.
+    repeats : {"first", "mean", "keep"}, optional
+        What becomes of frames at one and the same angle: the first is taken, they are averaged (float32), or all are
+        kept, a millionth of a degree apart. By default the first, with a warning that names the angles.
+    title, index : str or int, optional
+        Which image to take when a file holds several, such as ``"HAADF"``, or its number among the images; by default
+        that of the dark-field detector. Images that share a title are numbered, "O" and "O 2".
     pixel_size_nm : float, optional
         Overrides the file's calibration.
     label : str, optional
@@ -56,7 +68,15 @@ def load_tilt_series(
     FileNotFoundError
         If a file is missing.
     ValueError
-        If the extension is not known, the number of angles is wrong, angles repeat, or the pixel size is not stored.
+        If the extension is not known, the file is damaged or holds a volume or colors, angles cannot be found, do not
+        fit in number or go beyond 180 degrees, the pixel size is not stored, or files of one series differ in shape or
+        pixel size.
+
+    Warns
+    -----
+    UserWarning
+        If frames repeat, if a file beside the stack states other angles than the stack itself, or if a tilt axis
+        without units is taken to be in degrees.
 
     Notes
     -----
@@ -75,28 +95,28 @@ def load_tilt_series(
     (3, 5, 4)
     """
     check_option(tilt_axis, "tilt_axis", ("y", "x"))
-    if isinstance(path, str | Path):
-        one = check_file(path)
-        stored = choose_image(read(one, lazy=False), one, title)
-        images, space = image_stack(stored)
-        angles = resolve_angles(tilt_angles_deg, one, stored, n=images.shape[0])
-        images = np.asarray(images)
-    else:
-        paths = [check_file(item) for item in path]
-        stored, images, space, angles = _one_file_per_tilt(paths, title, tilt_angles_deg)
+
+    def choose(arrays: Sequence[Stored], where: Path) -> Stored:
+        return choose_image(arrays, where, title=title, index=index)
+
+    paths = _checked_paths(path)
+    arrays = [choose(read(file, lazy=False), file) for file in paths]
+    images, _, space, angles = _joined(paths, arrays, image_stack, tilt_angles_deg)
+    images = in_memory(images, paths[0])
     if tilt_axis == "x":
         images = np.ascontiguousarray(np.swapaxes(images, 1, 2))
-    order = np.argsort(angles, kind="stable")
-    return TiltSeries(
-        images if _increasing(order) else images[order],
-        angles[order],
-        pixel_size(space, pixel_size_nm),
-        (stored.title or "ADF") if label is None else label,
-    )
+    images, angles = in_order(images, angles, repeats, paths[0].name)
+    name = (arrays[0].title or "ADF") if label is None else label
+    return TiltSeries(images, angles, pixel_size(space, pixel_size_nm), name)
 
 
 def load_image(
-    path: str | Path, *, title: str | None = None, pixel_size_nm: float | None = None, label: str | None = None
+    path: str | Path,
+    *,
+    title: str | None = None,
+    index: int | None = None,
+    pixel_size_nm: float | None = None,
+    label: str | None = None,
 ) -> TiltSeries:
     """Read one image, as a tilt series of length one at 0 degrees.
 
@@ -104,7 +124,7 @@ def load_image(
     ----------
     path : path
         A file with an image: dm3, dm4, bcf, emd, mrc, hspy, tif.
-    title, pixel_size_nm, label
+    title, index, pixel_size_nm, label
         As in `load_tilt_series`.
 
     Returns
@@ -127,15 +147,21 @@ def load_image(
     >>> image.images[0].shape, image.label
     ((4, 5), 'ADF')
     """
-    return load_tilt_series(path, tilt_angles_deg=[0.0], title=title, pixel_size_nm=pixel_size_nm, label=label)
+    return load_tilt_series(
+        path, tilt_angles_deg=[0.0], title=title, index=index, pixel_size_nm=pixel_size_nm, label=label
+    )
 
 
 def load_spectra(
     path: Paths,
     *,
     signal: str,
+    detector: str | None = None,
+    repeats: str | None = None,
     tilt_angles_deg: ArrayLike | None = None,
     tilt_axis: str = "y",
+    title: str | None = None,
+    index: int | None = None,
     pixel_size_nm: float | None = None,
     lazy: bool | None = None,
 ) -> SpectrumTiltSeries:
@@ -147,11 +173,18 @@ def load_spectra(
         One file, or one per tilt (bcf, dm3, dm4, emd, hspy).
     signal : str
         ``"EDS"``, ``"EELS"``, ``"EELS low-loss"`` or ``"EELS core-loss"``: the label of the result, and the choice when
-        a file holds several. Low loss is the one whose energy axis contains 0.
+        a file holds several. Low loss is what has 0 eV on its energy axis, core loss what has not; ``"EELS"`` is
+        either.
+    detector : str, optional
+        One of several X-ray detectors, such as ``"SuperXG21"``; by default their counts are added up.
+    repeats : {"first", "mean", "keep"}, optional
+        As in `load_tilt_series`.
     tilt_angles_deg : array_like, shape (tilt,), optional
-        As in `load_tilt_series`. A single cube without an angle is at 0.
+        As in `load_tilt_series`. A single cube is at the angle of the stage, or at 0 without one.
     tilt_axis : {"y", "x"}, default "y"
         As in `load_tilt_series`.
+    title, index : str or int, optional
+        Which array to take when several can be `signal`, as in `load_tilt_series`.
     pixel_size_nm : float, optional
         Overrides the file's calibration; needed where the step differs between y and x.
     lazy : bool, optional
@@ -160,18 +193,21 @@ def load_spectra(
     Returns
     -------
     SpectrumTiltSeries
-        Counts (tilt, y, x, energy), energies in eV as the file calibrates them. A missing y or x axis has length one.
+        Counts (tilt, y, x, energy) as recorded, energies in eV from low to high as the file calibrates them. A missing
+        y or x axis has length one.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing.
     ValueError
-        If no array has an energy axis, several match, the energy axes of the files differ, or as in `load_tilt_series`.
+        If no array has an energy axis in units of energy, none can be `signal` or several can, the energy axes of the
+        files differ, or as in `load_tilt_series`.
 
     Notes
     -----
-    A lazy series reads one tilt at a time as long as you work tilt by tilt; one L2083 cube takes 134 MB.
+    A lazy series reads one tilt at a time as long as you work tilt by tilt; one L2083 cube takes 134 MB. X-rays of a
+    Velox file are kept in memory as a list, 6 bytes each, once the first of them has been read.
 
     Examples
     --------
@@ -185,31 +221,31 @@ def load_spectra(
     """
     check_option(tilt_axis, "tilt_axis", ("y", "x"))
     check_option(signal, "signal", ("EDS", "EELS", "EELS low-loss", "EELS core-loss"))
-    paths = [check_file(item) for item in ([path] if isinstance(path, str | Path) else path)]
-    if not paths:
-        raise fail("path", expected="at least one file", got="an empty list", remedy="pass the paths of the files")
-    stored = [choose_spectrum(read(one, lazy=lazy), one, signal) for one in paths]
-    counts, energy_ev, space = spectral_cube(stored[0], paths[0])
-    if len(paths) == 1:
-        angles = resolve_angles(tilt_angles_deg, paths[0], stored[0], n=counts.shape[0])
-    else:
-        cubes = [spectral_cube(one, where) for one, where in zip(stored, paths, strict=True)]
-        check_alike(paths, [(cube.shape, energy) for cube, energy, _ in cubes])
-        counts = _concatenate([cube for cube, _, _ in cubes])
-        angles = _angles_of_files(paths, tilt_angles_deg)
+
+    def choose(arrays: Sequence[Stored], where: Path) -> Stored:
+        return choose_spectrum(arrays, where, signal, detector=detector, title=title, index=index)
+
+    paths = _checked_paths(path)
+    arrays = [choose(read(file, lazy=lazy), file) for file in paths]
+    counts, energy_ev, space, angles = _joined(paths, arrays, spectral_cube, tilt_angles_deg)
     if tilt_axis == "x":
         counts = counts.swapaxes(1, 2)
-    order = np.argsort(angles, kind="stable")
-    if not _increasing(order):
-        counts = counts[order]
+    counts, angles = in_order(counts, angles, repeats, paths[0].name)
     if lazy is None:
         lazy = counts.nbytes > LAZY_ABOVE_BYTES
     if not lazy:
-        counts = np.asarray(counts)
-    return SpectrumTiltSeries(counts, angles[order], energy_ev, pixel_size(space, pixel_size_nm), signal)
+        counts = in_memory(counts, paths[0])
+    return SpectrumTiltSeries(counts, angles, energy_ev, pixel_size(space, pixel_size_nm), signal)
 
 
-def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_nm: float | None = None) -> Tomogram:
+def load_tomogram(
+    path: str | Path,
+    *,
+    quantity: str | None = None,
+    title: str | None = None,
+    index: int | None = None,
+    voxel_size_nm: float | None = None,
+) -> Tomogram:
     """Read a volume (z, y, x) from mrc, vti, hspy, emd or tif.
 
     Parameters
@@ -218,6 +254,8 @@ def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_n
         A file with one three-dimensional array.
     quantity : str, optional
         Overrides what the file says it shows.
+    title, index : str or int, optional
+        As in `load_tilt_series`.
     voxel_size_nm : float, optional
         Overrides the file's calibration.
 
@@ -229,7 +267,7 @@ def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_n
     Raises
     ------
     FileNotFoundError, ValueError
-        As in `load_tilt_series`; also if the voxels are not cubes.
+        As in `load_tilt_series`; also if the voxels are not cubes, or the file holds a tilt series.
 
     Examples
     --------
@@ -240,24 +278,23 @@ def load_tomogram(path: str | Path, *, quantity: str | None = None, voxel_size_n
     >>> load_tomogram(path).quantity
     'Mn (at%)'
     """
-    one = check_file(path, (".vti", *_STACKS))
-    if one.suffix.lower() == ".vti":
-        values, steps, title = read_vti(one)
-        space = [Axis("", "nm", np.array([0.0, step]), "space", step) for step in steps]
+    file = check_file(path, (".vti", *_VOLUMES))
+    if file.suffix.lower() == ".vti":
+        values, steps, name = read_vti(file)
+        space: Sequence[Axis] = space_axes("zyx", steps, values.shape)
     else:
-        stored = choose_image(read(one, lazy=False), one, None)
-        if stored.data.ndim != 3:
-            raise fail(
-                f"file {one.name}", expected="a volume (z, y, x)", got=f"shape {stored.data.shape}", remedy="load_image"
-            )
-        values, space, title = np.asarray(stored.data), list(stored.axes), stored.title
-    return Tomogram(values, pixel_size(space, voxel_size_nm), title if quantity is None else quantity)
+        stored = choose_image(read(file, lazy=False), file, title=title, index=index)
+        _refuse_tilts_beside(file, stored)
+        values, space = volume(stored, file)
+        values, name = in_memory(values, file), stored.title
+    return Tomogram(values, pixel_size(space, voxel_size_nm), name if quantity is None else quantity)
 
 
 def from_hyperspy(
     signal: Any,
     *,
     tilt_angles_deg: ArrayLike | None = None,
+    repeats: str | None = None,
     pixel_size_nm: float | None = None,
     label: str | None = None,
 ) -> TiltSeries | SpectrumTiltSeries:
@@ -269,7 +306,9 @@ def from_hyperspy(
         With an energy axis (units eV or keV) it becomes a SpectrumTiltSeries, otherwise a TiltSeries. Lazy spectra
         stay lazy.
     tilt_angles_deg : array_like, shape (tilt,), optional
-        Angles of the first axis; by default those of an axis in degrees, or 0 for a single image, cube or line.
+        Angles of the first axis; by default those of an axis in units of angle, or 0 for a single image, cube or line.
+    repeats : {"first", "mean", "keep"}, optional
+        As in `load_tilt_series`.
     pixel_size_nm : float, optional
         Overrides the calibration.
     label : str, optional
@@ -296,57 +335,61 @@ def from_hyperspy(
     for axis in signal.axes_manager._axes:
         uniform = {"scale": axis.scale, "offset": axis.offset} if hasattr(axis, "scale") else {"axis": axis.axis}
         axes.append(make_axis({"name": axis.name, "units": axis.units, "size": axis.size, **uniform}))
-    title = str(signal.metadata.General.title)
-    stored = Stored(signal.data, tuple(axes), title, str(signal.metadata.Signal.signal_type), {})
-    where = Path(title or "signal")
-    energy_ev = None
-    if stored.index("energy") is None:
-        values, space = image_stack(stored)
-    else:
-        values, energy_ev, space = spectral_cube(stored, where)
+    title, kind = str(signal.metadata.General.title), str(signal.metadata.Signal.signal_type)
+    stored, where = Stored(signal.data, tuple(axes), title, kind), Path(title or "signal")
+    arrange = image_stack if stored.index("energy") is None else spectral_cube
+    values, energy_ev, space = arrange(stored, where)
     angles = resolve_angles(tilt_angles_deg, where, stored, n=values.shape[0])
-    order = np.argsort(angles, kind="stable")
-    values = values if _increasing(order) else values[order]
+    values, angles = in_order(values, angles, repeats, where.name)
     step, name = pixel_size(space, pixel_size_nm), title if label is None else label
     if energy_ev is None:
-        return TiltSeries(np.asarray(values), angles[order], step, name)
-    return SpectrumTiltSeries(values, angles[order], energy_ev, step, name)
+        return TiltSeries(np.asarray(values), angles, step, name)
+    return SpectrumTiltSeries(values, angles, energy_ev, step, name)
 
 
-_STACKS = (".mrc", ".rec", ".hspy", ".emd", ".tif", ".tiff")
+_VOLUMES = (".mrc", ".rec", ".hspy", ".emd", ".tif", ".tiff")
 
 
-def _increasing(order: NDArray[np.intp]) -> bool:
-    return bool(np.all(np.diff(order) == 1))
-
-
-def _angles_of_files(paths: Sequence[Path], given: ArrayLike | None) -> NDArray[np.float64]:
-    if given is None:
-        return angles_in_names(paths)
-    angles = np.atleast_1d(np.asarray(given, dtype=np.float64))
-    if angles.size != len(paths):
-        raise fail(
-            "tilt_angles_deg",
-            expected=f"{len(paths)} angles, one per file",
-            got=f"{angles.size}",
-            remedy="pass one angle per file, in the order of the files",
-        )
-    return angles
-
-
-def _concatenate(cubes: list[Any]) -> Any:
-    import dask.array as da
-
-    return da.concatenate([da.asarray(cube) for cube in cubes], axis=0)
-
-
-def _one_file_per_tilt(
-    paths: Sequence[Path], title: str | None, given: ArrayLike | None
-) -> tuple[Stored, Any, list[Axis], NDArray[np.float64]]:
+def _checked_paths(path: Paths) -> list[Path]:
+    paths = [check_file(item) for item in ([path] if isinstance(path, str | Path) else path)]
     if not paths:
         raise fail("path", expected="at least one file", got="an empty list", remedy="pass the paths of the files")
-    stored = [choose_image(read(one, lazy=False), one, title) for one in paths]
-    stacks = [image_stack(one) for one in stored]
-    check_alike(paths, [(stack.shape, np.zeros(1)) for stack, _ in stacks])
-    images = np.concatenate([np.asarray(stack) for stack, _ in stacks])
-    return stored[0], images, stacks[0][1], _angles_of_files(paths, given)
+    return paths
+
+
+def _joined(
+    paths: list[Path], arrays: list[Stored], arrange: Callable[[Stored, Path], Arranged], given: ArrayLike | None
+) -> tuple[Any, Any, list[Axis], NDArray[np.float64]]:
+    """Return the data of one file, or of one file per tilt, with energies, image axes and angles."""
+    arranged = [arrange(stored, file) for stored, file in zip(arrays, paths, strict=True)]
+    data, energy_ev, space = arranged[0]
+    if len(paths) == 1:
+        return data, energy_ev, space, resolve_angles(given, paths[0], arrays[0], n=data.shape[0])
+    check_alike(paths, arranged)
+    if any(item.shape[0] > 1 for item, _, _ in arranged) and given is None:
+        each = zip(paths, arrays, arranged, strict=True)
+        angles = np.concatenate([resolve_angles(None, file, s, n=item.shape[0]) for file, s, (item, _, _) in each])
+    else:
+        angles = angles_of_files(given, paths, arrays)
+    with reading(paths[0]):
+        return _concatenate([item for item, _, _ in arranged]), energy_ev, space, angles
+
+
+def _concatenate(stacks: list[Any]) -> Any:
+    import dask.array as da
+
+    if all(isinstance(stack, np.ndarray) for stack in stacks):
+        return np.concatenate(stacks)
+    return da.concatenate([da.asarray(stack) for stack in stacks], axis=0)
+
+
+def _refuse_tilts_beside(file: Path, stored: Stored) -> None:
+    """Raise ValueError for an MRC stack with one angle per image beside it; a .rec has those it was made from."""
+    beside = None if file.suffix.lower() == ".rec" or stored.container == "Tomogram" else angles_beside(file)
+    if beside is not None and beside[0].size == stored.data.shape[0]:
+        raise fail(
+            f"file {file.name}",
+            expected="a volume (z, y, x)",
+            got=f"a tilt series, by the {beside[0].size} angles in {beside[1]}",
+            remedy="load_tilt_series reads tilt series",
+        )
