@@ -75,6 +75,9 @@ def beside_the_peer(particle: str) -> None:
     rows = {"tritomo": ({s: maps.amplitudes[s].images[0] for s in STATES}, ours_s)}
     try:
         low, core, _ = eels.align_zero_loss(got.low_loss, got.core_loss)
+        # Its convolution needs an even number of channels, the same of both.
+        even = min(low.energy_ev.size, core.energy_ev.size) // 2 * 2
+        low, core = (x.replace(counts=x.counts[..., :even], energy_ev=x.energy_ev[:even]) for x in (low, core))
         for weights in (False, True):
             name = f"pyEELSMODEL{', weighted' if weights else ''}"
             rows[name] = peer(low, core, use_weights=weights)

@@ -13,7 +13,7 @@ from .. import tomography
 from .._typing import Bools, Floats, Floats32
 from .._validation import check_option, check_shape, fail
 from ..containers import TiltSeries, Tomogram
-from ..tomography.fractions import FractionData, Prior, PriorChoice, reconstruct_fractions
+from ..tomography.fractions import FractionData, FractionVolumes, Prior, PriorChoice, reconstruct_fractions
 from .forward import ValenceMaps
 
 METHODS = ("joint", "sirt")
@@ -198,9 +198,9 @@ def reconstruct(
         if len(states) < 2:
             continue
         if method == "joint":
-            data = fraction_data(maps, states, density, mask)
-            grid = {**_GRID, "state_sds": _state_sds(len(states))}
-            volumes, choices[element] = reconstruct_fractions(data, start=_START, grid=grid, rng=rng, n_draws=n_draws)
+            volumes, choices[element] = reconstruct_element(
+                maps, element, density=density, support=mask, rng=rng, n_draws=n_draws
+            )
             values, sds, element_draws = volumes.fractions, volumes.standard_errors, volumes.error_draws
         else:
             values = _sirt_fractions(maps, states, density, mask)
@@ -213,6 +213,16 @@ def reconstruct(
             errors[state] = Tomogram(sds[i], density.voxel_size_nm, f"{state} standard error")
             draws[state] = element_draws[:, i]
     return ValenceVolumes(fractions, errors, draws, mask, choices, maps.warnings)
+
+
+def reconstruct_element(
+    maps: ValenceMaps, element: str, *, density: Tomogram, support: Bools, rng: np.random.Generator, n_draws: int
+) -> tuple[FractionVolumes, PriorChoice]:
+    """Reconstruct the states of one element together, with the settings that counts set aside support."""
+    states = maps.states_of(element)
+    data = fraction_data(maps, states, density, support)
+    grid = {**_GRID, "state_sds": _state_sds(len(states))}
+    return reconstruct_fractions(data, start=_START, grid=grid, rng=rng, n_draws=n_draws)
 
 
 def _check_grid(maps: ValenceMaps, density: Tomogram, mask: Bools) -> None:

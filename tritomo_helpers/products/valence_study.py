@@ -1,0 +1,380 @@
+"""Tables of the study on valence: what each method is off by, over stages, mismatches, repeats and nulls."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..store.results import Arrays
+from .registry import Report, product
+
+Files = Mapping[str, Mapping[str, Path]]
+_STAGES = ("pristine-1", "cycled-50-1", "cycled-100-1", "cycled-200-1")
+_STATES = ("Mn4", "Mn3", "Mn2", "Co3")
+
+
+@product(
+    "study/valence-particle",
+    tolerance={"error": 0.05, "chi2": 0.02, "interval": 0.1},
+    stages=_STAGES,
+    mismatched=("pristine-1", "cycled-200-1"),
+    pixels=32,
+    tilt_angles_deg=(-50.0, 0.0, 50.0),
+)
+def valence_particle(
+    report: Report,
+    files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
+    *,
+    stages: tuple[str, ...],
+    mismatched: tuple[str, ...],
+    pixels: int,
+    tilt_angles_deg: tuple[float, ...],
+) -> Arrays:
+    """Bias of the whole particle's percentages by the forward model: noise-free counts, weighted like a full series.
+
+    ``scenario``, ``state``, ``particle`` : text, the axes. ``error`` : float (scenario, particle, state), points; NaN
+    where a scenario was not run. ``chi2`` : float (scenario, particle), of the counts of 15 tilts of 64 x 64 pixels.
+    ``interval`` : float (particle, state, 2): where the truth has the shape of the second set, what the first and the
+    second alone say minus the truth.
+    """
+    import numpy as np
+
+    from .. import phantoms, valence
+    from ..containers import SpectrumTiltSeries
+    from ..simulation import Acquisition, Eels, rays
+    from ..simulation import eels as spectrometer
+    from ..spectroscopy import references
+
+    given = {el: {name: references.load(el, name) for name in references.SETS} for el in ("Mn", "Co", "Ni")}
+    first = {el: sets["crystal-field"] for el, sets in given.items()}
+
+    def with_rows(el: str, rows: Any) -> references.ReferenceSet:
+        return references.ReferenceSet(first[el].name, first[el].states, first[el].energy_ev, np.stack(rows))
+
+    # 10 % wider than a zero-loss peak of 1 eV.
+    distorted = tuple(s.changed(shift_ev=0.1, fwhm_ev=0.458, l3_l2_factor=1.1) for s in first.values())
+    moves = {"Mn": (0.1, 0.0, -0.1), "Co": (0.1, -0.1), "Ni": (0.0,)}
+    shifted = tuple(
+        with_rows(el, [np.interp(s.energy_ev - d, s.energy_ev, r) for r, d in zip(s.spectra, moves[el], strict=True)])
+        for el, s in first.items()
+    )
+    between = tuple(
+        with_rows(el, list(0.5 * s.spectra + 0.5 * given[el]["charge-transfer"].on(s.energy_ev)))
+        for el, s in first.items()
+    )
+    both = tuple(references.SETS)
+    exact: dict[str, Any] = {"references": "crystal-field", "calibrate": False}
+    scenarios: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "hydrogenic": ({}, exact),
+        "Dirac-Hartree-Slater": ({"continuum": "dirac-hartree-slater"}, exact),
+        "hydrogenic with EXELFS": ({"exelfs": 0.05}, exact),
+        "Dirac-Hartree-Slater with EXELFS": ({"continuum": "dirac-hartree-slater", "exelfs": 0.05}, exact),
+        "shift, width, L3/L2": ({"references": distorted}, {"references": "crystal-field"}),
+        "ion shifts": ({"references": shifted}, {"references": "crystal-field"}),
+        "offset of the core loss": ({"core_offset_ev": 0.1}, {"references": "crystal-field"}),
+        "shape between the sets": ({"references": between}, {"references": both}),
+        "other set, without the mix": ({"references": "charge-transfer"}, {"references": "crystal-field"}),
+    }
+    # Each pixel stands for several of the full series.
+    share = pixels**2 * len(tilt_angles_deg) / (15 * 64**2)
+    error = np.full((len(scenarios), len(stages), len(_STATES)), np.nan)
+    chi2 = np.full(error.shape[:2], np.nan)
+    interval = np.full((len(stages), len(_STATES), 2), np.nan)
+
+    def series(stage: str, changes: dict[str, Any]) -> tuple[Any, Any, dict[str, float]]:
+        specimen = phantoms.particle(stage, shape=pixels)
+        scan = Acquisition(
+            tilt_angles_deg=tilt_angles_deg,
+            scan_shape=(pixels, pixels),
+            pixel_size_nm=specimen.voxel_size_nm,
+            beam_broadening=False,
+            repeats=False,
+            eels=Eels(counting_noise=False, **changes),
+        )
+        rng = np.random.default_rng(1)
+        counts: dict[bool, list[Any]] = {False: [], True: []}
+        atoms = dict.fromkeys(("Mn4", "Mn3", "Mn2", "Co3", "Co2"), 0.0)
+        for exposure in rays.plan(scan, rng=rng):
+            maps = rays.species_maps(specimen, scan, exposure)
+            angle = exposure.angle_deg
+            collected = spectrometer.share_collected(maps, scan, angle_deg=angle).ravel()
+            thickness = spectrometer.mass_thickness(maps, scan, angle_deg=angle).ravel()
+            drift = spectrometer.energy_drift((pixels, pixels), scan.eels, rng=rng).ravel()
+            film = {"C": np.full(pixels**2, rays.film_atoms_per_nm2(scan, angle_deg=angle))}
+            here = {name: values.ravel() for name, values in maps.items()} | film
+            for core, made in counts.items():
+                expected = spectrometer.expected_spectra(here, thickness, drift, scan, core=core)
+                made.append((expected * (scan.eels.efficiency * collected[:, None])).reshape(pixels, pixels, -1))
+            atoms = {s: n + float(maps[s].sum()) for s, n in atoms.items()}
+        axes = spectrometer.axes(scan)
+        low_loss, core_loss = (
+            SpectrumTiltSeries(
+                np.stack(counts[c]).astype(np.float32), np.array(tilt_angles_deg), axes[name], scan.pixel_size_nm
+            )
+            for c, name in ((False, "low_loss"), (True, "core_loss"))
+        )
+        return low_loss, core_loss, _percent(atoms)
+
+    def fitted(low: Any, core: Any, options: dict[str, Any]) -> tuple[Any, dict[str, float]]:
+        maps = valence.fit_spectra(core, low, variance_per_count=share, readout_variance=share, **options)
+        inside = maps.thickness.images > valence.VACUUM_THICKNESS
+        return maps, _percent({s: np.nansum(a.images[inside]) for s, a in maps.amplitudes.items()})
+
+    for j, stage in enumerate(stages):
+        for i, (name, (changes, options)) in enumerate(scenarios.items()):
+            if i > 3 and stage not in mismatched:
+                continue
+            report((j * len(scenarios) + i) / len(scenarios) / len(stages), f"{stage}, {name}")
+            low, core, truth = series(stage, changes)
+            maps, percent = fitted(low, core, options)
+            error[i, j] = [percent[s] - truth[s] for s in _STATES]
+            chi2[i, j] = maps.chi2
+            if name == "other set, without the mix":
+                _, other = fitted(low, core, {"references": "charge-transfer"})
+                interval[j] = [[percent[s] - truth[s], other[s] - truth[s]] for s in _STATES]
+    # Noise-free counts have no misfit but that of the model: noise would add 1.
+    return {
+        "scenario": np.array(list(scenarios)),
+        "particle": np.array(stages),
+        "state": np.array(_STATES),
+        "error": error,
+        "chi2": 1 + chi2,
+        "interval": interval,
+    }
+
+
+def _valence_shells(
+    report: Report,
+    files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
+    *,
+    particle: str,
+    control: str,
+    n_repeats: int,
+) -> Arrays:
+    """Volumes of one particle from repeats of the experiment, drawn on maps: true alignment and density, rest chosen.
+
+    ``state`` : text, Mn4, Mn3, Mn2, Co3. ``rms``, ``constant``, ``slope`` : float (repeat, state), root mean square
+    error of a voxel and that of the best constant map, points, and slope of truth on estimate. ``shell_error``,
+    ``shell_sd`` : float (repeat, state, shell), points. ``truth`` : float (state, shell), percent. ``trend`` : float
+    (repeat, state, 2), mean of the inner half minus that of the surface, and its standard error, points.
+    ``setting`` : float (repeat, element, 3), sd, depth sd, length in nm. ``mean_error`` : float (repeat, state).
+    """
+    import numpy as np
+
+    from .. import particles, phantoms, valence
+    from ..containers import Tomogram
+
+    specimen = phantoms.particle(particle, control=control)
+    inside = specimen.mask
+    density = Tomogram(specimen.density.astype(np.float32), specimen.voxel_size_nm)
+    true = {s: 100 * (specimen.mn_valence if s[0] == "M" else specimen.co_valence)[int(s[2])][inside] for s in _STATES}
+    labels = particles.shells(inside)[inside]
+    n_shells = int(min(labels.max(), 16))
+    members = [labels == k for k in range(1, n_shells + 1)]
+    core, surface = labels > labels.max() / 2, labels == 1
+    report(0.02, "maps")
+    silent = valence.expected_maps(specimen)
+    columns: dict[str, list[Any]] = {k: [] for k in ("rms", "slope", "shell_error", "shell_sd", "trend", "mean_error")}
+    settings = []
+    for repeat in range(n_repeats):
+        report(0.05 + 0.95 * repeat / n_repeats, f"repeat {repeat}")
+        maps = valence.draw_maps(silent, rng=np.random.default_rng(repeat))
+        volumes = valence.reconstruct(
+            maps, density=density, support=inside, rng=np.random.default_rng(1000 + repeat), n_draws=12
+        )
+        settings.append([[(p := volumes.choices[el].prior).sd, p.depth_sd, p.length_nm] for el in ("Mn", "Co")])
+        row: dict[str, list[Any]] = {k: [] for k in columns}
+        for s in _STATES:
+            estimate, draws = 100 * volumes.fractions[s].values[inside], 100 * volumes.error_draws[s]
+            off = estimate - true[s]
+            row["rms"].append(np.sqrt(np.mean(off**2)))
+            row["mean_error"].append(off.mean())
+            spread = estimate.var()
+            row["slope"].append(np.cov(true[s], estimate)[0, 1] / spread if spread > 1e-6 else np.nan)
+            row["shell_error"].append([off[m].mean() for m in members])
+            row["shell_sd"].append([np.sqrt(np.mean(draws[:, m].mean(axis=1) ** 2)) for m in members])
+            change = draws[:, core].mean(axis=1) - draws[:, surface].mean(axis=1)
+            row["trend"].append(
+                [estimate[core].mean() - estimate[surface].mean(), np.sqrt(np.mean(change.astype(float) ** 2))]
+            )
+        for key, values in row.items():
+            columns[key].append(values)
+    return {
+        **{key: np.array(values) for key, values in columns.items()},
+        "state": np.array(_STATES),
+        "constant": np.array([true[s].std() for s in _STATES]),
+        "truth": np.array([[true[s][m].mean() for m in members] for s in _STATES]),
+        "true_trend": np.array([true[s][core].mean() - true[s][surface].mean() for s in _STATES]),
+        "setting": np.array(settings),
+    }
+
+
+_CASES = {**{stage: (stage, "none") for stage in _STAGES}, "patches": ("pristine-1", "valence-patches")}
+for _name, (_particle, _control) in _CASES.items():
+    product(
+        f"study/valence-shells-{_name}",
+        tolerance={"rms": 0.3, "slope": 0.1, "shell_error": 1.0, "shell_sd": 0.5, "trend": 1.0, "mean_error": 0.1}
+        | {"setting": 20.0},
+        particle=_particle,
+        control=_control,
+        n_repeats=2,
+    )(_valence_shells)
+
+
+@product(
+    "study/valence-null",
+    tolerance={"trend": 1.0, "constant": 2.0},
+    particle="cycled-200-1",
+    n_repeats={"Mn": 4, "Co": 20},
+)
+def valence_null(
+    report: Report,
+    files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
+    *,
+    particle: str,
+    n_repeats: Mapping[str, int],
+) -> Arrays:
+    """Count false depth trends where valence is the same everywhere, on maps drawn from their covariance.
+
+    ``control`` : text, metals segregated, and nothing at all. ``element`` : text. ``n`` : int (element,), repeats.
+    ``trends`` : int (control, element), repeats in which the inner half of Mn4+ or Co3+ differs from the surface by
+    more than 1.96 standard errors. ``constant`` : int (control, element), repeats that kept the constant map.
+    """
+    import numpy as np
+
+    from .. import particles, phantoms, valence
+    from ..containers import Tomogram
+    from ..valence.volumes import reconstruct_element
+
+    controls, elements = ("segregation-only", "null"), tuple(n_repeats)
+    trends = np.zeros((len(controls), len(elements)), dtype=int)
+    constant = np.zeros_like(trends)
+    for c, control in enumerate(controls):
+        specimen = phantoms.particle(particle, control=control)
+        inside = specimen.mask
+        density = Tomogram(specimen.density.astype(np.float32), specimen.voxel_size_nm)
+        labels = particles.shells(inside)[inside]
+        core, surface = labels > labels.max() / 2, labels == 1
+        silent = valence.expected_maps(specimen)
+        for e, element in enumerate(elements):
+            for repeat in range(n_repeats[element]):
+                report(0.5 * c + 0.5 * (e + repeat / n_repeats[element]) / len(elements), f"{control}, {element}")
+                maps = valence.draw_maps(silent, rng=np.random.default_rng(repeat))
+                got, choice = reconstruct_element(
+                    maps, element, density=density, support=inside, rng=np.random.default_rng(500 + repeat), n_draws=12
+                )
+                constant[c, e] += choice.prior.is_constant
+                estimate, draws = got.fractions[0][inside], got.error_draws[:, 0]
+                change = estimate[core].mean() - estimate[surface].mean()
+                sd = np.sqrt(np.mean((draws[:, core].mean(axis=1) - draws[:, surface].mean(axis=1)) ** 2))
+                trends[c, e] += abs(change) > 1.96 * sd + 1e-6
+    return {
+        "control": np.array(controls),
+        "element": np.array(elements),
+        "n": np.array([n_repeats[el] for el in elements]),
+        "trends": trends,
+        "constant": constant,
+    }
+
+
+@product(
+    "study/valence-paper",
+    tolerance={"error": 0.5, "rejected": 1.0},
+    stages=_STAGES,
+    exponents={
+        "2 to 4": (2.0, 3.0, 4.0),
+        "2 to 6": (2.0, 3.0, 4.0, 5.0, 6.0),
+        "1 to 6": (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+    },
+    pixels=24,
+)
+def valence_paper(
+    report: Report,
+    files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
+    *,
+    stages: tuple[str, ...],
+    exponents: Mapping[str, tuple[float, ...]],
+    pixels: int,
+) -> Arrays:
+    """Whole-particle percentages of the published chain from one image, beside the forward model; exact references.
+
+    ``variant`` : text: each exponent grid noisy, then noise-free, gate half and twice as wide, Mn L1 removed, and the
+    forward model. ``error`` : float (variant, particle, state), points before white-line factors. ``rejected`` : float
+    (variant, particle, edge), percent of the spectra in the mask, Mn and Co.
+    """
+    import numpy as np
+
+    from .. import alignment, eels, phantoms, simulation, valence
+    from ..simulation import rays
+
+    mn, co = (eels.SweepSettings.for_edge(edge) for edge in ("Mn L", "Co L"))
+
+    def both(**changes: Any) -> dict[str, Any]:
+        return {"settings": {"Mn L": mn.replace(**changes), "Co L": co.replace(**changes)}}
+
+    def gate(factor: float) -> dict[str, Any]:
+        return {
+            "settings": {
+                "Mn L": mn.replace(max_pre_slope=factor * mn.max_pre_slope),
+                "Co L": co.replace(max_pre_slope=factor * co.max_pre_slope),
+            }
+        }
+
+    variants: dict[str, tuple[bool, dict[str, Any]]] = {
+        **{f"exponents {name}": (True, both(exponents=grid)) for name, grid in exponents.items()},
+        "noise-free": (False, {}),
+        "gate half as wide": (True, gate(0.5)),
+        "gate twice as wide": (True, gate(2.0)),
+        "Mn L1 removed": (True, {"remove_l1": True}),
+        "Mn L1 removed, noise-free": (False, {"remove_l1": True}),
+    }
+    names = [*variants, "forward model"]
+    error = np.full((len(names), len(stages), len(_STATES)), np.nan)
+    rejected = np.full((len(names), len(stages), 2), np.nan)
+    for j, stage in enumerate(stages):
+        specimen = phantoms.particle(stage, shape=pixels)
+        scans = {}
+        for noisy in (True, False):
+            scan = simulation.Acquisition(
+                signals=("eels",),
+                tilt_angles_deg=(0.0,),
+                scan_shape=(pixels, pixels),
+                pixel_size_nm=specimen.voxel_size_nm,
+                misalignment_px=0.0,
+                drift_nm=0.0,
+                tilt_error_deg=0.0,
+                beam_broadening=False,
+                repeats=False,
+                eels=simulation.Eels(counting_noise=noisy),
+            )
+            got = simulation.acquire(specimen, scan, rng=np.random.default_rng(1))
+            assert got.low_loss is not None
+            assert got.core_loss is not None
+            scans[noisy] = got.low_loss, got.core_loss
+        exposure = rays.plan(scan, rng=np.random.default_rng(1))[0]
+        atoms = rays.species_maps(specimen, scan, exposure)
+        mask = np.asarray(atoms["Mn4"] + atoms["Mn3"] + atoms["Mn2"] > 150)
+        truth = _percent({s: atoms[s][mask].sum() for s in ("Mn4", "Mn3", "Mn2", "Co3", "Co2")})
+        known = alignment.Alignment(np.zeros((1, 2)), np.zeros(1))
+        for i, (name, (noisy, options)) in enumerate(variants.items()):
+            report((j + i / len(names)) / len(stages), f"{stage}, {name}")
+            low, core = scans[noisy]
+            maps = valence.published_maps(low, core, alignment=known, masks=mask[None], method="nnls", **options)
+            percent = _percent({s: ts.images.sum() for s, ts in maps.weights.items()})
+            error[i, j] = [percent[s] - truth[s] for s in _STATES]
+            rejected[i, j] = [100 * float(maps.rejected_share[edge][0]) for edge in ("Mn L", "Co L")]
+        low, core = scans[True]
+        fitted = valence.fit_spectra(core, low, references="crystal-field", calibrate=False)
+        percent = _percent({s: np.nansum(a.images[0][mask]) for s, a in fitted.amplitudes.items()})
+        error[-1, j] = [percent[s] - truth[s] for s in _STATES]
+    return {
+        "variant": np.array(names),
+        "particle": np.array(stages),
+        "state": np.array(_STATES),
+        "error": error,
+        "rejected": rejected,
+    }
+
+
+def _percent(sums: Mapping[str, Any]) -> dict[str, float]:
+    totals = {el: sum(float(v) for s, v in sums.items() if s[:2] == el) for el in ("Mn", "Co")}
+    return {s: 100 * float(v) / totals[s[:2]] for s, v in sums.items() if s[:2] in totals}
