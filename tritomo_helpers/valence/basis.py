@@ -1,8 +1,8 @@
 """Single-scattering spectra of everything that a core-loss spectrum is made of, and their plural scattering.
 
-Columns: white lines of each valence state; for each metal a continuum of every model, free of the white lines; four
-smooth backgrounds. Two continuum models with free amplitudes span what either would give, so that the question which
-one is right does not decide the answer.
+Columns: white lines of each valence state; for each metal a continuum of every model, free of the white lines; waves of
+the fine structure of oxygen and each metal; four smooth backgrounds. Two continuum models with free amplitudes span
+what either would give, so that the question which one is right does not decide the answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,11 @@ BUILT_FROM_EV = 300.0
 """Spectra are built from here, since plural scattering carries losses far below the axis upward."""
 _BACKGROUND_EXPONENTS = (1.0, 2.5, 4.0)
 _TAIL_EXPONENT = 3.0
+# hbar^2 / 2m of the electron that leaves the atom, eV nm^2.
+_EV_NM2 = 0.0381
+# Oxides of Mn, Co and Ni have .19 to .22 nm.
+_METAL_OXYGEN_NM = 0.2
+_FINE_STRUCTURE_FROM_EV = 20.0
 # Deconvolving a reference by more than this (eV squared, as a variance) would only amplify rounding.
 MIN_WIDTH_EV2 = -0.15
 
@@ -108,6 +113,8 @@ class Basis:
         smooth = [
             continuum(f"{el} L", axis, model=model, l1_step=True, **optics) for el in sets for model in CONTINUUM_MODELS
         ]
+        for edge in ("O K", *(f"{el} L" for el in sets)):
+            smooth += _fine_structure(edge, axis, optics)
         smooth += [continuum(edge, axis, **optics) for edge in extra_edges]
         unit = axis / core_energy_ev[0]
         smooth += [unit**-power for power in _BACKGROUND_EXPONENTS]
@@ -166,6 +173,16 @@ class Basis:
     def _scattered(self, single: Complexes, kernels: Floats) -> Floats:
         transfer = rfft(kernels, self.n_fft, axis=1)
         return np.stack([irfft(single * row, self.n_fft, axis=1)[:, self._cut] for row in transfer])
+
+
+def _fine_structure(edge: str, axis: Floats, optics: Mapping[str, Any]) -> list[Floats]:
+    """Waves that neighbors put on an edge (EXELFS), in both phases: their amplitude and phase are not known."""
+    element, shell = edge.split()
+    above = np.maximum(axis - EDGE_ONSET_EV[element, "L3" if shell == "L" else shell], 0.0)
+    phase = 2 * np.sqrt(above / _EV_NM2) * _METAL_OXYGEN_NM
+    # Close to the onset the white lines take it up.
+    envelope = continuum(edge, axis, **optics) * -np.expm1(-((above / _FINE_STRUCTURE_FROM_EV) ** 4))
+    return [envelope * np.sin(phase), envelope * np.cos(phase)]
 
 
 def check_coverage(

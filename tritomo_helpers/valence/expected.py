@@ -69,7 +69,10 @@ def expected_maps(
         [spectrometer.mass_thickness(m, acquisition, angle_deg=a) for m, a in zip(maps, angles, strict=True)]
     )
     atoms = {name: np.stack([m[name] for m in maps]) for name in maps[0]}
-    levels, unit, covariances, states = _ladder(atoms, thickness, acquisition)
+    collected = np.stack(
+        [spectrometer.share_collected(m, acquisition, angle_deg=a) for m, a in zip(maps, angles, strict=True)]
+    )
+    levels, unit, covariances, states = _ladder(atoms, thickness, collected, acquisition)
     above = np.clip(np.searchsorted(levels, thickness), 1, levels.size - 1)
     share = np.clip((thickness - levels[above - 1]) / (levels[above] - levels[above - 1]), 0, 1)
     weight = share[..., None, None].astype(np.float32)
@@ -96,7 +99,7 @@ def expected_maps(
 
 
 def _ladder(
-    atoms: Mapping[str, Floats], thickness: Floats, acquisition: Acquisition
+    atoms: Mapping[str, Floats], thickness: Floats, collected: Floats, acquisition: Acquisition
 ) -> tuple[Floats, float, Floats32, tuple[str, ...]]:
     """Fit the mean spectra of some thicknesses.
 
@@ -130,8 +133,9 @@ def _ladder(
     means = {
         species: np.array([values[labels == label].mean() for label in present]) for species, values in atoms.items()
     }
+    share = eels.efficiency * np.array([collected[labels == label].mean() for label in present])
     low, core = (
-        spectrometer.expected_spectra(means, levels, np.zeros(levels.size), acquisition, core=core) * eels.efficiency
+        spectrometer.expected_spectra(means, levels, np.zeros(levels.size), acquisition, core=core) * share[:, None]
         for core in (False, True)
     )
     kernels = low.astype(np.float64) / low[0].sum()
