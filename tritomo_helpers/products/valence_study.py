@@ -12,29 +12,19 @@ _STAGES = ("pristine-1", "cycled-50-1", "cycled-100-1", "cycled-200-1")
 _STATES = ("Mn4", "Mn3", "Mn2", "Co3")
 
 
-@product(
-    "study/valence-particle",
-    tolerance={"error": 0.05, "chi2": 0.02, "interval": 0.1},
-    stages=_STAGES,
-    mismatched=("pristine-1", "cycled-200-1"),
-    pixels=32,
-    tilt_angles_deg=(-50.0, 0.0, 50.0),
-)
-def valence_particle(
+def _valence_particle(
     report: Report,
     files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
     *,
-    stages: tuple[str, ...],
-    mismatched: tuple[str, ...],
+    particle: str,
     pixels: int,
     tilt_angles_deg: tuple[float, ...],
 ) -> Arrays:
     """Bias of the whole particle's percentages by the forward model: noise-free counts, weighted like a full series.
 
-    ``scenario``, ``state``, ``particle`` : text, the axes. ``error`` : float (scenario, particle, state), points; NaN
-    where a scenario was not run. ``chi2`` : float (scenario, particle), of the counts of 15 tilts of 64 x 64 pixels.
-    ``interval`` : float (particle, state, 2): where the truth has the shape of the second set, what the first and the
-    second alone say minus the truth.
+    ``scenario``, ``state`` : text, the axes. ``error`` : float (scenario, state), points. ``chi2`` : float (scenario,),
+    of the counts of 15 tilts of 64 x 64 pixels. ``interval`` : float (state, 2): where the truth has the shape of the
+    second set, what the first and the second alone say minus the truth.
     """
     import numpy as np
 
@@ -76,12 +66,9 @@ def valence_particle(
     }
     # Each pixel stands for several of the full series.
     share = pixels**2 * len(tilt_angles_deg) / (15 * 64**2)
-    error = np.full((len(scenarios), len(stages), len(_STATES)), np.nan)
-    chi2 = np.full(error.shape[:2], np.nan)
-    interval = np.full((len(stages), len(_STATES), 2), np.nan)
+    specimen = phantoms.particle(particle, shape=pixels)
 
-    def series(stage: str, changes: dict[str, Any]) -> tuple[Any, Any, dict[str, float]]:
-        specimen = phantoms.particle(stage, shape=pixels)
+    def series(changes: dict[str, Any]) -> tuple[Any, Any, dict[str, float]]:
         scan = Acquisition(
             tilt_angles_deg=tilt_angles_deg,
             scan_shape=(pixels, pixels),
@@ -119,27 +106,35 @@ def valence_particle(
         inside = maps.thickness.images > valence.VACUUM_THICKNESS
         return maps, _percent({s: np.nansum(a.images[inside]) for s, a in maps.amplitudes.items()})
 
-    for j, stage in enumerate(stages):
-        for i, (name, (changes, options)) in enumerate(scenarios.items()):
-            if i > 3 and stage not in mismatched:
-                continue
-            report((j * len(scenarios) + i) / len(scenarios) / len(stages), f"{stage}, {name}")
-            low, core, truth = series(stage, changes)
-            maps, percent = fitted(low, core, options)
-            error[i, j] = [percent[s] - truth[s] for s in _STATES]
-            chi2[i, j] = maps.chi2
-            if name == "other set, without the mix":
-                _, other = fitted(low, core, {"references": "charge-transfer"})
-                interval[j] = [[percent[s] - truth[s], other[s] - truth[s]] for s in _STATES]
+    error: list[list[float]] = []
+    chi2, interval = [], []
+    for name, (changes, options) in scenarios.items():
+        report(len(error) / len(scenarios), name)
+        low, core, truth = series(changes)
+        maps, percent = fitted(low, core, options)
+        error.append([percent[s] - truth[s] for s in _STATES])
+        chi2.append(maps.chi2)
+        if name == "other set, without the mix":
+            _, other = fitted(low, core, {"references": "charge-transfer"})
+            interval = [[percent[s] - truth[s], other[s] - truth[s]] for s in _STATES]
     # Noise-free counts have no misfit but that of the model: noise would add 1.
     return {
         "scenario": np.array(list(scenarios)),
-        "particle": np.array(stages),
         "state": np.array(_STATES),
-        "error": error,
-        "chi2": 1 + chi2,
-        "interval": interval,
+        "error": np.array(error),
+        "chi2": 1 + np.array(chi2),
+        "interval": np.array(interval),
     }
+
+
+for _stage in _STAGES:
+    product(
+        f"study/valence-particle-{_stage}",
+        tolerance={"error": 0.05, "chi2": 0.02, "interval": 0.1},
+        particle=_stage,
+        pixels=24,
+        tilt_angles_deg=(0.0, 50.0),
+    )(_valence_particle)
 
 
 def _valence_shells(
@@ -216,7 +211,7 @@ for _name, (_particle, _control) in _CASES.items():
         | {"setting": 20.0},
         particle=_particle,
         control=_control,
-        n_repeats=2,
+        n_repeats=1,
     )(_valence_shells)
 
 
@@ -276,30 +271,19 @@ def valence_null(
     }
 
 
-@product(
-    "study/valence-paper",
-    tolerance={"error": 0.5, "rejected": 1.0},
-    stages=_STAGES,
-    exponents={
-        "2 to 4": (2.0, 3.0, 4.0),
-        "2 to 6": (2.0, 3.0, 4.0, 5.0, 6.0),
-        "1 to 6": (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
-    },
-    pixels=24,
-)
-def valence_paper(
+def _valence_paper(
     report: Report,
     files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
     *,
-    stages: tuple[str, ...],
+    particle: str,
     exponents: Mapping[str, tuple[float, ...]],
     pixels: int,
 ) -> Arrays:
     """Whole-particle percentages of the published chain from one image, beside the forward model; exact references.
 
     ``variant`` : text: each exponent grid noisy, then noise-free, gate half and twice as wide, Mn L1 removed, and the
-    forward model. ``error`` : float (variant, particle, state), points before white-line factors. ``rejected`` : float
-    (variant, particle, edge), percent of the spectra in the mask, Mn and Co.
+    forward model. ``error`` : float (variant, state), points before white-line factors. ``rejected`` : float (variant,
+    edge), percent of the spectra in the mask, Mn and Co.
     """
     import numpy as np
 
@@ -327,52 +311,63 @@ def valence_paper(
         "Mn L1 removed": (True, {"remove_l1": True}),
         "Mn L1 removed, noise-free": (False, {"remove_l1": True}),
     }
-    names = [*variants, "forward model"]
-    error = np.full((len(names), len(stages), len(_STATES)), np.nan)
-    rejected = np.full((len(names), len(stages), 2), np.nan)
-    for j, stage in enumerate(stages):
-        specimen = phantoms.particle(stage, shape=pixels)
-        scans = {}
-        for noisy in (True, False):
-            scan = simulation.Acquisition(
-                signals=("eels",),
-                tilt_angles_deg=(0.0,),
-                scan_shape=(pixels, pixels),
-                pixel_size_nm=specimen.voxel_size_nm,
-                misalignment_px=0.0,
-                drift_nm=0.0,
-                tilt_error_deg=0.0,
-                beam_broadening=False,
-                repeats=False,
-                eels=simulation.Eels(counting_noise=noisy),
-            )
-            got = simulation.acquire(specimen, scan, rng=np.random.default_rng(1))
-            assert got.low_loss is not None
-            assert got.core_loss is not None
-            scans[noisy] = got.low_loss, got.core_loss
-        exposure = rays.plan(scan, rng=np.random.default_rng(1))[0]
-        atoms = rays.species_maps(specimen, scan, exposure)
-        mask = np.asarray(atoms["Mn4"] + atoms["Mn3"] + atoms["Mn2"] > 150)
-        truth = _percent({s: atoms[s][mask].sum() for s in ("Mn4", "Mn3", "Mn2", "Co3", "Co2")})
-        known = alignment.Alignment(np.zeros((1, 2)), np.zeros(1))
-        for i, (name, (noisy, options)) in enumerate(variants.items()):
-            report((j + i / len(names)) / len(stages), f"{stage}, {name}")
-            low, core = scans[noisy]
-            maps = valence.published_maps(low, core, alignment=known, masks=mask[None], method="nnls", **options)
-            percent = _percent({s: ts.images.sum() for s, ts in maps.weights.items()})
-            error[i, j] = [percent[s] - truth[s] for s in _STATES]
-            rejected[i, j] = [100 * float(maps.rejected_share[edge][0]) for edge in ("Mn L", "Co L")]
-        low, core = scans[True]
-        fitted = valence.fit_spectra(core, low, references="crystal-field", calibrate=False)
-        percent = _percent({s: np.nansum(a.images[0][mask]) for s, a in fitted.amplitudes.items()})
-        error[-1, j] = [percent[s] - truth[s] for s in _STATES]
+    specimen = phantoms.particle(particle, shape=pixels)
+    scans = {}
+    for noisy in (True, False):
+        scan = simulation.Acquisition(
+            signals=("eels",),
+            tilt_angles_deg=(0.0,),
+            scan_shape=(pixels, pixels),
+            pixel_size_nm=specimen.voxel_size_nm,
+            misalignment_px=0.0,
+            drift_nm=0.0,
+            tilt_error_deg=0.0,
+            beam_broadening=False,
+            repeats=False,
+            eels=simulation.Eels(counting_noise=noisy),
+        )
+        got = simulation.acquire(specimen, scan, rng=np.random.default_rng(1))
+        assert got.low_loss is not None
+        assert got.core_loss is not None
+        scans[noisy] = got.low_loss, got.core_loss
+    exposure = rays.plan(scan, rng=np.random.default_rng(1))[0]
+    atoms = rays.species_maps(specimen, scan, exposure)
+    mask = np.asarray(atoms["Mn4"] + atoms["Mn3"] + atoms["Mn2"] > 150)
+    truth = _percent({s: atoms[s][mask].sum() for s in ("Mn4", "Mn3", "Mn2", "Co3", "Co2")})
+    known = alignment.Alignment(np.zeros((1, 2)), np.zeros(1))
+    error: list[list[float]] = []
+    rejected = []
+    for name, (noisy, options) in variants.items():
+        report(len(error) / (len(variants) + 1), name)
+        low, core = scans[noisy]
+        maps = valence.published_maps(low, core, alignment=known, masks=mask[None], method="nnls", **options)
+        percent = _percent({s: ts.images.sum() for s, ts in maps.weights.items()})
+        error.append([percent[s] - truth[s] for s in _STATES])
+        rejected.append([100 * float(maps.rejected_share[edge][0]) for edge in ("Mn L", "Co L")])
+    low, core = scans[True]
+    fitted = valence.fit_spectra(core, low, references="crystal-field", calibrate=False)
+    percent = _percent({s: np.nansum(a.images[0][mask]) for s, a in fitted.amplitudes.items()})
+    error.append([percent[s] - truth[s] for s in _STATES])
     return {
-        "variant": np.array(names),
-        "particle": np.array(stages),
+        "variant": np.array([*variants, "forward model"]),
         "state": np.array(_STATES),
-        "error": error,
-        "rejected": rejected,
+        "error": np.array(error),
+        "rejected": np.array([*rejected, [0.0, 0.0]]),
     }
+
+
+for _stage in _STAGES:
+    product(
+        f"study/valence-paper-{_stage}",
+        tolerance={"error": 0.5, "rejected": 1.0},
+        particle=_stage,
+        exponents={
+            "2 to 4": (2.0, 3.0, 4.0),
+            "2 to 6": (2.0, 3.0, 4.0, 5.0, 6.0),
+            "1 to 6": (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+        },
+        pixels=20,
+    )(_valence_paper)
 
 
 def _percent(sums: Mapping[str, Any]) -> dict[str, float]:
