@@ -296,3 +296,27 @@ class TestBadInput:
     def test_says_what_to_do(self, call, words):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+def test_counted_lines_carry_the_composition_and_its_errors():
+    """A ball that is rich in Mn on the left: sums follow the truth, and the scatter of repeats the covariance."""
+    ball = phantoms.balls([[0, 0, 0]], [60], shape=16).tomogram()
+    mn = np.where(np.arange(16) < 8, 0.15, 0.08) * np.ones((16, 16, 16))
+    fractions = {"O": np.full(mn.shape, 0.67), "Mn": mn, "Co": 0.33 - mn}
+    draws = [
+        composition.counted_lines(ball, fractions=fractions, tilt_angles_deg=[0], rng=np.random.default_rng(seed))
+        for seed in range(30)
+    ]
+    images = np.array([draw.intensities["Mn"].images[0] for draw in draws])
+    core = np.s_[:, 6:10, 6:10]
+    ratio = images[:, 6:10, 6:8].sum() / images[:, 6:10, 9:11].sum()
+    assert ratio == pytest.approx(0.15 / 0.08, rel=0.03)
+    scatter = images[core].std(axis=0, ddof=1).mean()
+    assert scatter == pytest.approx(draws[0].standard_errors["Mn"].images[core].mean(), rel=0.1)
+    crossed = np.mean(
+        [np.cov(images[:, 8, x], [d.intensities["Co"].images[0, 8, x] for d in draws])[0, 1] for x in range(5, 11)]
+    )
+    assert crossed == pytest.approx(draws[0].covariance[0, 8, 5:11, 1, 2].mean(), abs=0.35 * float(scatter) ** 2)
+    bad = {**fractions, "Mn": np.full(mn.shape, np.nan)}
+    with pytest.raises(ValueError, match="fractions of Mn: expected finite values"):
+        composition.counted_lines(ball, fractions=bad, tilt_angles_deg=[0], rng=np.random.default_rng(0))

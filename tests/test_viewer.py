@@ -426,3 +426,68 @@ def test_no_label_and_no_setting_breaks_a_page():
     read = json.loads(script)
     assert (read["label"], read["setting"], read["ends"]) == ("<!-- </script> <b>", None, [1, None])
     assert "<!--" not in script
+
+
+def cube_of_x(n=12):
+    """A cube whose value is its x in voxels from the origin, NaN outside."""
+    values = np.full((n, n, n), np.nan)
+    values[2:-2, 2:-2, 2:-2] = (np.arange(n) - n // 2)[2:-2]
+    mask = Tomogram(np.isfinite(values) * 1.0, 2.0, "mask")
+    return mask, Tomogram(values, 2.0, "Mn (at%)")
+
+
+def test_painted_surface_has_the_value_at_each_point():
+    mask, values = cube_of_x()
+    shown = viewer.show_surface(mask, values=values, limits=(-4, 4), smoothing_px=0, alt="A cube.")
+    (mesh,) = config_of(shown)["meshes"]
+    x = (_pack.unpack(mesh["points"], 0)[0, 0] - 1) * mesh["step"] + mesh["origin"][0]
+    level = _pack.unpack(mesh["values"], 0)[0, 0] - 1
+    # What lies beyond the outermost voxels takes their value.
+    np.testing.assert_allclose(level, 255 * (np.clip(x / 2, -4, 3) + 4) / 8, atol=1.5)
+    assert config_of(shown)["bar"]["ends"] == ["−4", "4"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "corner"), [(("+x",), (1, 0, 0)), (("-x", "+z"), (-1, 0, 1)), (("+y", "-z"), (0, 1, -1))]
+)
+def test_a_cut_takes_what_lies_on_all_of_its_sides(cut, corner):
+    mask, _ = cube_of_x()
+    (mesh,) = config_of(viewer.show_surface(mask, cut=cut, smoothing_px=0, alt="A cube."))["meshes"]
+    points = (_pack.unpack(mesh["points"], 0)[:, 0] - 1).T * mesh["step"] + mesh["origin"]
+    beyond = [(points[:, i] + 1) * side > 2 for i, side in enumerate(corner) if side]  # the middle lies at -1 nm
+    assert not np.all(beyond, axis=0).any()
+    assert np.any(beyond, axis=1).all() or len(cut) == 1
+
+
+def test_film_shows_the_value_that_faces_the_reader_at_each_tilt():
+    _, values = cube_of_x()
+    shown = viewer.show_turntable(
+        {"Mn": {"cube": values}}, limits={"Mn": (-4, 4)}, cmap="gray", depth_nm=0.5, n_views=4, alt="A cube."
+    )
+    config = config_of(shown)
+    middles = []
+    for address in config["pictures"]:
+        with Image.open(io.BytesIO(_pack.base64.b64decode(address.partition(",")[2]))) as image:
+            picture = np.asarray(image.convert("L"), float)
+        middles.append(picture[picture.shape[0] // 2, picture.shape[1] // 2])
+    # Along n = (sin t, 0, cos t): at 90 deg the beam enters at the lowest x, at 270 deg at the highest.
+    assert middles[1] < middles[0] - 20
+    assert middles[3] > middles[0] + 20
+    assert middles[0] == pytest.approx(middles[2], abs=25)
+    assert config["parameters"][config["plays"]]["texts"] == ["0°", "90°", "180°", "270°"]
+
+
+def test_cuts_paint_and_films_are_refused_with_a_remedy():
+    mask, values = cube_of_x()
+    with pytest.raises(ValueError, match="cut: expected one of"):
+        viewer.show_surface(mask, cut=("left",), alt="A cube.")
+    with pytest.raises(ValueError, match="values: expected shape and voxel size"):
+        viewer.show_surface(mask, values=values.replace(voxel_size_nm=3.0), alt="A cube.")
+    with pytest.raises(ValueError, match="values: expected labels among"):
+        viewer.show_surface({"particle": mask}, values={"other": values}, alt="A cube.")
+    with pytest.raises(ValueError, match="Co: expected the particles"):
+        viewer.show_turntable({"Mn": {"a": values}, "Co": {"b": values}}, alt="Two.")
+    with pytest.raises(ValueError, match="n_views: expected 2 to 400 frames"):
+        viewer.show_turntable({"Mn": {"a": values}}, n_views=500, alt="Too long.")
+    with pytest.raises(ValueError, match="rows: expected a quantity"):
+        viewer.show_turntable({}, alt="Nothing.")

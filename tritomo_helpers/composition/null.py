@@ -1,15 +1,15 @@
-"""Particles without any inhomogeneity, counted: what noise alone makes of a homogeneous composition."""
+"""Particles of known composition, counted: what noise makes of them, above all of a homogeneous one."""
 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import constants
 from .._typing import Floats
 from .._validation import check_increasing, check_positive, fail
 from ..containers import TiltSeries, Tomogram
-from ..eds import LineModel
+from ..eds import LineMaps, LineModel
 from ..projection import Projector
 from ..spectroscopy import xray
 from ..spectroscopy.detectors import Detectors
@@ -27,10 +27,7 @@ def homogeneous_maps(
     tilt_angles_deg: ArrayLike,
     rng: np.random.Generator,
     counts: float = 1.0,
-    electrons_per_pixel: float = constants.BEAM_CURRENT_NA
-    * 1e-9
-    * constants.DWELL_TIME_S
-    / constants.ELEMENTARY_CHARGE_C,
+    electrons_per_pixel: float = _ELECTRONS_PER_PIXEL,
     detectors: Detectors | None = None,
     window_ev: tuple[float, float] = (350.0, 1200.0),
 ) -> dict[str, TiltSeries]:
@@ -81,9 +78,6 @@ def homogeneous_maps(
     >>> bool(maps["O"].images.max() > maps["Mn"].images.max() / 3)
     True
     """
-    detectors = Detectors() if detectors is None else detectors
-    angles = check_increasing(tilt_angles_deg, "tilt_angles_deg")
-    check_positive(counts, "counts")
     if abs(sum(fractions.values()) - 1) > 1e-6:
         raise fail(
             "fractions",
@@ -91,24 +85,121 @@ def homogeneous_maps(
             got=f"a sum of {sum(fractions.values()):g}",
             remedy="divide them by their sum",
         )
+    counted = counted_lines(
+        density,
+        fractions=fractions,
+        tilt_angles_deg=tilt_angles_deg,
+        rng=rng,
+        counts=counts,
+        electrons_per_pixel=electrons_per_pixel,
+        detectors=detectors,
+        window_ev=window_ev,
+    )
+    return dict(counted.intensities)
+
+
+def counted_lines(
+    density: Tomogram,
+    *,
+    fractions: Mapping[str, float] | Mapping[str, ArrayLike],
+    tilt_angles_deg: ArrayLike,
+    rng: np.random.Generator,
+    counts: float = 1.0,
+    electrons_per_pixel: float = _ELECTRONS_PER_PIXEL,
+    detectors: Detectors | None = None,
+    window_ev: tuple[float, float] = (350.0, 1200.0),
+) -> LineMaps:
+    """Count a particle of any composition, and fit its lines, as `homogeneous_maps` does for one.
+
+    Parameters
+    ----------
+    density : Tomogram
+        Visible atoms per nm³.
+    fractions : mapping of str to float or array_like of shape (z, y, x)
+        Atomic fractions; finite wherever there is density.
+    tilt_angles_deg, rng, counts, electrons_per_pixel, detectors, window_ev
+        As for `homogeneous_maps`.
+
+    Returns
+    -------
+    LineMaps
+        With the covariance that the expected counts have.
+
+    Raises
+    ------
+    ValueError
+        If a fraction is not finite where there is density, or has another shape.
+
+    Examples
+    --------
+    >>> from tritomo_helpers import phantoms
+    >>> ball = phantoms.balls([[0, 0, 0]], [60], shape=16).tomogram()
+    >>> manganese = np.where(np.arange(16) < 8, 0.4, 0.2) * np.ones((16, 16, 16))  # rich on the left
+    >>> lines = counted_lines(
+    ...     ball, fractions={"O": 1 - manganese, "Mn": manganese}, tilt_angles_deg=[0], rng=np.random.default_rng(0)
+    ... )
+    >>> left, right = (lines.intensities["Mn"].images[0][:, half].sum() for half in (slice(8), slice(8, None)))
+    >>> bool(left > 1.3 * right)
+    True
+    """
+    detectors = Detectors() if detectors is None else detectors
+    angles = check_increasing(tilt_angles_deg, "tilt_angles_deg")
+    check_positive(counts, "counts")
     energy = np.arange(window_ev[0], window_ev[1] + 1, constants.EDS_CHANNEL_EV)
     model = LineModel(energy, tuple(fractions), ("Cu",))
-    shapes = model.columns()
+    columns = model.columns()
     photons = electrons_per_pixel * counts * detectors.solid_angle_sr / (4 * np.pi)
-    per_atom = {el: photons * f * _family_cross_section(el, window_ev) for el, f in fractions.items()}
-    spectrum = np.sum([per_atom[el] * shapes[el] for el in fractions], axis=0)
-    spectrum += _BREMSSTRAHLUNG_PER_OXYGEN * per_atom["O"] * shapes["bremsstrahlung"] if "O" in per_atom else 0.0
-    stray = photons * _STRAY_COPPER_PER_NM2 * _family_cross_section("Cu", window_ev) * shapes["Cu"]
-    matter = np.asarray(density.values, dtype=np.float32)
-    areal = Projector(angles, matter.shape[::2]).forward(matter * np.float32(density.voxel_size_nm))
+    per_atom = {el: photons * _family_cross_section(el, window_ev) for el in fractions}
+    shapes = np.stack([per_atom[el] * columns[el] for el in fractions])
+    if "O" in per_atom:
+        shapes[list(fractions).index("O")] += _BREMSSTRAHLUNG_PER_OXYGEN * per_atom["O"] * columns["bremsstrahlung"]
+    stray = photons * _STRAY_COPPER_PER_NM2 * _family_cross_section("Cu", window_ev) * columns["Cu"]
+    areal = _areal(density, fractions, angles)
     shares = np.array([detectors.shadow(float(angle)).mean() for angle in angles])
-    _, projector = model.projector(spectrum * areal.mean() * shares.mean() + stray)
-    drawn_maps = {el: np.empty(areal.shape, dtype=np.float32) for el in fractions}
-    for i, (image, share) in enumerate(zip(areal, shares, strict=True)):
-        drawn = rng.poisson(np.maximum(image, 0)[..., None] * (share * spectrum) + stray)
-        for values, el in zip(np.moveaxis(drawn @ projector[: len(drawn_maps)].T, -1, 0), fractions, strict=True):
-            drawn_maps[el][i] = values
-    return {el: TiltSeries(images, angles, density.voxel_size_nm, el) for el, images in drawn_maps.items()}
+    typical = areal.mean(axis=(1, 2, 3)) @ shapes
+    _, projector = model.projector(typical * shares.mean() + stray)
+    weights = projector[: len(shapes)]
+    squared = np.einsum("ac,bc->cab", weights, weights).reshape(energy.size, -1)
+    fitted = np.empty(areal.shape, dtype=np.float32)
+    covariance = np.empty((*areal.shape[1:], len(shapes), len(shapes)), dtype=np.float32)
+    summed = np.zeros(energy.size)
+    for i, share in enumerate(shares):
+        expected = np.moveaxis(np.maximum(areal[:, i], 0), 0, -1) @ (share * shapes) + stray
+        drawn = rng.poisson(expected)
+        summed += drawn.sum(axis=(0, 1))
+        fitted[:, i] = np.moveaxis(drawn @ weights.T, -1, 0)
+        covariance[i] = (expected @ squared).reshape(covariance.shape[1:])
+    errors = np.sqrt(np.moveaxis(np.diagonal(covariance, axis1=-2, axis2=-1), -1, 0))
+
+    def series(images: NDArray[np.float32]) -> dict[str, TiltSeries]:
+        size = density.voxel_size_nm
+        return {el: TiltSeries(i, angles, size, el) for el, i in zip(fractions, images, strict=True)}
+
+    names = tuple(fractions)
+    return LineMaps(names, series(fitted), series(errors), covariance, {}, weights, model, summed, summed)
+
+
+def _areal(
+    density: Tomogram, fractions: Mapping[str, float] | Mapping[str, ArrayLike], angles_deg: Floats
+) -> NDArray[np.float64]:
+    """Return atoms per nm² of every element, shape (element, tilt, y, x)."""
+    matter = np.asarray(density.values, dtype=np.float32) * np.float32(density.voxel_size_nm)
+    project = Projector(angles_deg, matter.shape[::2]).forward
+    if all(np.ndim(f) == 0 for f in fractions.values()):
+        everything = np.asarray(project(matter), dtype=np.float64)
+        return np.stack([float(np.asarray(f)) * everything for f in fractions.values()])
+    images = []
+    for element, fraction in fractions.items():
+        volume = np.broadcast_to(np.asarray(fraction, dtype=np.float32), matter.shape)
+        if not np.isfinite(volume[matter > 0]).all():
+            raise fail(
+                f"fractions of {element}",
+                expected="finite values wherever there is density",
+                got="NaN",
+                remedy="fill the soft rim, for instance with the mean",
+            )
+        images.append(project(np.where(matter > 0, matter * volume, 0).astype(np.float32)))
+    return np.asarray(images, dtype=np.float64)
 
 
 def _family_cross_section(element: str, window_ev: tuple[float, float]) -> float:

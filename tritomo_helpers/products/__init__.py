@@ -22,7 +22,9 @@ A new product is a function in a module of this folder that imports what it need
 """
 
 from . import fused as _fused  # noqa: F401  fills the registry
+from . import planning_check as _planning_check  # noqa: F401
 from . import recipes as _recipes  # noqa: F401
+from . import story as _story  # noqa: F401
 from . import study as _study  # noqa: F401
 from . import valence_study as _valence_study  # noqa: F401
 from .convert import as_alignment, as_tomogram

@@ -4,7 +4,7 @@ Drawn by about 150 lines of script with a depth buffer, not by plotly: its libra
 page may weigh, and WebGL allows only some sixteen views on a page and none where it is switched off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..plotting.style import color_of
 from ._color import split_quantity
 from ._pack import as_values, encode_codes
 from ._page import Viewer, check_alt, check_tomogram, png
+from ._paint import Scale, at_points, check_values, cut_away
 
 STEPS_PER_VOXEL = 32
 MAX_FACES = 60_000
@@ -30,10 +31,14 @@ def show_surface(
     color: str | Mapping[str, str] | None = None,
     opacity: float | Mapping[str, float] | None = None,
     smoothing_px: float | None = None,
+    values: Tomogram | Mapping[str, Tomogram] | None = None,
+    limits: tuple[float, float] | None = None,
+    cmap: str | None = None,
+    cut: Sequence[str] = (),
     tilt_deg: float = 20.0,
     elevation_deg: float = 20.0,
 ) -> Viewer:
-    """Show one or more surfaces of constant value that the reader can turn.
+    """Show one or more surfaces of constant value that the reader can turn, or watch turning.
 
     The view is a parallel projection with a scale bar. At elevation 0 it is the view along the beam at the tilt shown:
     along (sin t, 0, cos t) in (x, y, z), with (cos t, 0, -sin t) to the right and y down.
@@ -54,6 +59,14 @@ def show_surface(
     smoothing_px : float, optional
         Standard deviation of a Gaussian applied first, voxels. Default: 1 for a mask, which else would look like
         stairs, and 0 for anything else.
+    values : Tomogram or mapping of str to Tomogram, optional
+        Volumes that paint the surfaces, on the same grid: all of them, or those that are named. The color at a place
+        is that of the value there; a voxel that was not measured takes the value of its nearest neighbor.
+    limits, cmap : optional
+        Color scale of `values`, as for `show_volume`.
+    cut : sequence of {"+x", "-x", "+y", "-y", "+z", "-z"}, default ()
+        What is cut away to show the inside: all that lies on each of these sides of the middle. ``("+x", "-z")`` takes
+        the quarter that is nearest to the reader on the right.
     tilt_deg, elevation_deg : float
         First view, degrees.
 
@@ -84,8 +97,8 @@ def show_surface(
     parts = dict(tomogram) if isinstance(tomogram, Mapping) else {"": tomogram}
     if not parts:
         raise fail("tomogram", expected="at least one", got="an empty mapping", remedy="give {label: Tomogram}")
-    for name, volume in parts.items():
-        check_tomogram(volume, name or "tomogram")
+    for name, body in parts.items():
+        check_tomogram(body, name or "tomogram")
     for what, option in (("level", level), ("color", color), ("opacity", opacity)):
         unknown = sorted(set(option) - set(parts)) if isinstance(option, Mapping) else []
         if unknown:
@@ -95,24 +108,33 @@ def show_surface(
     sizes = {p.voxel_size_nm for p in parts.values()}
     if len(sizes) > 1:
         raise fail("tomogram", expected="one voxel size", got=sorted(sizes), remedy="sample all on one grid")
+    painted = dict(values) if isinstance(values, Mapping) else {name: values for name in parts if values is not None}
+    for name, volume in painted.items():
+        check_tomogram(volume, "values")
+        check_values(volume, parts[_known(name, parts)], "values")
+    scale = Scale(list(painted.values()), limits, cmap) if painted else None
     last = list(parts)[-1]
     meshes, stills = [], []
-    for name, volume in parts.items():
+    for name, body in parts.items():
         alpha = _pick(opacity, name)
         alpha = (1.0 if name == last else 0.35) if alpha is None else float(alpha)
         if not 0 < alpha <= 1:
             raise fail("opacity", expected="above 0, at most 1", got=alpha, remedy="1 is opaque")
-        value, mask, points, faces = _mesh(volume, _pick(level, name), smoothing_px, name or "tomogram")
-        paint = _hex(_pick(color, name) or color_of(name or volume.quantity, default="0.65"))
-        quantity, unit = split_quantity(volume.quantity)
+        value, mask, points, faces = _mesh(body, _pick(level, name), smoothing_px, cut, name or "tomogram")
+        paint = _hex(_pick(color, name) or color_of(name or body.quantity, default="0.65"))
+        quantity, unit = split_quantity(body.quantity)
         words = (name or quantity or "surface", "" if mask else f"at {value:.3g}", "" if mask else unit)
-        step = volume.voxel_size_nm / STEPS_PER_VOXEL
-        meshes.append(
-            _config(points, faces, step) | {"color": paint, "opacity": alpha, "label": " ".join(w for w in words if w)}
-        )
-        stills.append((points, faces, paint, alpha))
+        mesh = _config(points, faces, body.voxel_size_nm / STEPS_PER_VOXEL)
+        mesh |= {"color": paint, "opacity": alpha, "label": " ".join(w for w in words if w)}
+        colors = np.array([int(paint[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        if scale and name in painted:
+            there = at_points(painted[name], points, "values")
+            mesh |= scale.config(there)
+            colors = scale.rgb(there[faces].mean(axis=1))
+        meshes.append(mesh)
+        stills.append((points, faces, colors, alpha))
     radius = 1.04 * max(float(np.linalg.norm(p, axis=1).max()) for p, *_ in stills)
-    config = {
+    config: dict[str, Any] = {
         "meshes": meshes,
         "radius": radius,
         "axes": ["x", "y", "z"],
@@ -120,7 +142,17 @@ def show_surface(
         "elevation": float(elevation_deg),
         "help": _HELP,
     }
-    return Viewer("surface", alt, config, _still(stills, radius, tilt_deg, elevation_deg))
+    if scale:
+        config["bar"] = scale.bar
+    return Viewer("surface", alt, config, _still(stills, radius, tilt_deg, elevation_deg, scale))
+
+
+def _known(name: str, parts: Mapping[str, Tomogram]) -> str:
+    if name not in parts:
+        raise fail(
+            "values", expected=f"labels among {list(parts)}", got=[name], remedy="use the labels of the tomograms"
+        )
+    return name
 
 
 def _pick(option: Any, name: str) -> Any:
@@ -137,7 +169,7 @@ def _hex(color: str) -> str:
 
 
 def _mesh(
-    tomogram: Tomogram, level: float | None, smoothing_px: float | None, what: str
+    tomogram: Tomogram, level: float | None, smoothing_px: float | None, cut: Sequence[str], what: str
 ) -> tuple[float, bool, NDArray[np.float64], NDArray[np.int64]]:
     """Return level, whether a mask, points (n, 3) as (x, y, z) in nm, faces (m, 3) counterclockwise from outside."""
     from scipy.ndimage import gaussian_filter
@@ -161,6 +193,8 @@ def _mesh(
         values = gaussian_filter(values, sigma, mode="nearest")
         if not values.max() > level:
             raise fail(what, expected="something left after smoothing", got=f"{sigma} voxels", remedy="smooth less")
+    if cut:
+        values = np.where(cut_away(values > level, cut), min(low, level - 1), values)
     for stride in (1, 2, 3, 4):
         points, faces, *_ = marching_cubes(values, level, step_size=stride, allow_degenerate=False)
         if len(faces) <= MAX_FACES:
@@ -184,10 +218,13 @@ def _config(points: NDArray[np.float64], faces: NDArray[np.int64], step: float) 
     }
 
 
-def _still(stills: list[Any], radius: float, tilt_deg: float, elevation_deg: float) -> bytes:
+def _still(
+    stills: list[Any], radius: float, tilt_deg: float, elevation_deg: float, scale: Scale | None = None
+) -> bytes:
     """Draw the first view as a picture, for where scripts do not run: faces from back to front."""
+    from matplotlib.cm import ScalarMappable
     from matplotlib.collections import PolyCollection
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     t, e = np.deg2rad([tilt_deg, elevation_deg])
@@ -202,7 +239,8 @@ def _still(stills: list[Any], radius: float, tilt_deg: float, elevation_deg: flo
         corners, normals = corners[seen], normals[seen]
         order = np.argsort(-(corners.mean(axis=1) @ away))
         toward_light = np.clip(normals @ (-0.36 * right - 0.48 * down - 0.8 * away), 0, 1)
-        shade = np.outer(0.35 + 0.65 * toward_light, to_rgb(paint))
+        ambient = 0.7 if paint.ndim == 2 else 0.35  # colors that stand for values must stay readable
+        shade = (ambient + (1 - ambient) * toward_light)[:, None] * (paint[seen] if paint.ndim == 2 else paint)
         flat = np.stack([corners @ right, corners @ down], axis=-1)
         face_colors = np.column_stack([shade, np.full(len(shade), alpha)])[order]
         ax.add_collection(
@@ -211,6 +249,9 @@ def _still(stills: list[Any], radius: float, tilt_deg: float, elevation_deg: flo
     ax.set(xlim=(-radius, radius), ylim=(radius, -radius), aspect="equal")
     ax.set_xlabel("nm", fontsize=8)
     ax.tick_params(labelsize=7)
+    if scale:
+        shown = ScalarMappable(Normalize(*scale.limits), scale.cmap)
+        figure.colorbar(shown, ax=ax, label=scale.quantity, shrink=0.7)
     return png(figure)
 
 

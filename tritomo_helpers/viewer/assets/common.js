@@ -50,6 +50,34 @@ function scaleBar(widthNm) {
   return bar;
 }
 
+function gradientBar(bar) {
+  const strip = make("i");
+  strip.style.background = `linear-gradient(to right, ${bar.colors.join(", ")})`;
+  const ends = bar.ends.map((end) => make("span", {}, end));
+  return make("div", { class: "gradient", role: "img", "aria-label": `${bar.quantity}, from ${bar.ends.join(" to ")}` },
+    ends[0], strip, ends[1], make("span", {}, bar.quantity));
+}
+
+// A button that calls `step` every so many seconds while it is pressed; it never starts by itself.
+function playButton(seconds, step) {
+  const button = make("button", { type: "button", class: "play" });
+  let timer = 0;
+  const show = () => {
+    button.textContent = timer ? "❚❚ stop" : "▶ turn";
+    button.setAttribute("aria-pressed", Boolean(timer));
+  };
+  button.addEventListener("click", () => {
+    timer = timer ? clearInterval(timer) : setInterval(step, 1000 * seconds);
+    show();
+  });
+  button.stop = () => {
+    timer = clearInterval(timer);
+    show();
+  };
+  show();
+  return button;
+}
+
 async function mountAll(mounts) {
   for (const root of document.querySelectorAll(".tritomo-viewer:not([data-state])")) {
     const source = root.querySelector('script[type="application/json"]');

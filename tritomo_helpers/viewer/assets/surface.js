@@ -34,14 +34,16 @@ async function mountSurface(body, config) {
     button.addEventListener("click", action);
     return button;
   });
+  const player = playButton(0.04, () => turn({ tilt: state.tilt + 1.5 }));
+  buttons.push(player);
   const legend = make("ul", { class: "legend" });
-  for (const mesh of meshes) {
+  for (const mesh of meshes.filter((other) => !other.shade)) {
     const swatch = make("i");
     swatch.style.background = mesh.color;
     legend.append(make("li", {}, swatch, mesh.label));
   }
   const side = make(
-    "div", { class: "side" }, legend, ...sliders.map((s) => s.node), make("div", { class: "buttons" }, ...buttons),
+    "div", { class: "side" }, legend, ...(config.bar ? [gradientBar(config.bar)] : []), ...sliders.map((s) => s.node), make("div", { class: "buttons" }, ...buttons),
     make("p", { class: "help" }, config.help),
   );
   body.append(make("div", { class: "scene" }, stage, side));
@@ -49,6 +51,7 @@ async function mountSurface(body, config) {
   let from = null;
   stage.addEventListener("pointerdown", (event) => {
     if (event.button) return;
+    player.stop();
     from = { x: event.clientX, y: event.clientY, ...state };
     if (event.pointerType !== "touch") stage.setPointerCapture(event.pointerId);
     stage.focus({ preventScroll: true });
@@ -97,7 +100,13 @@ async function mountSurface(body, config) {
       for (let k = 0; k < 3; k++) normal[v + k] /= length;
     }
     const color = [1, 3, 5].map((i) => parseInt(mesh.color.slice(i, i + 2), 16));
-    return { ...mesh, position, corner, normal, rgb: color, screen: new Float32Array(4 * (position.length / 3)) };
+    const shade = mesh.values ? Float32Array.from(await unpack(mesh.values), (code) => code - 1) : null;
+    const table = mesh.table
+      ? Array.from({ length: 256 }, (_, i) => [0, 2, 4].map((k) => parseInt(mesh.table.slice(6 * i + k, 6 * i + k + 2), 16)))
+      : [color];
+    const screen = new Float32Array(4 * (position.length / 3));
+    // A painted surface is shaded less, so that its colors can be read.
+    return { ...mesh, position, corner, normal, shade, table, screen, ambient: shade ? 0.7 : 0.35 };
   }
 
   function turn(change) {
@@ -144,13 +153,19 @@ async function mountSurface(body, config) {
     const out = image.data;
     const nearest = new Float32Array(size * size).fill(Infinity);
     const opaque = meshes.filter((mesh) => mesh.opacity === 1);
-    for (const mesh of opaque) raster(mesh, m, scale, size, nearest, (p, light) => paint(out, p, mesh.rgb, light, 1));
+    for (const mesh of opaque) {
+      raster(mesh, m, scale, size, nearest, (p, light, level) => paint(out, p, mesh.table[level], light, 1));
+    }
     for (const mesh of meshes.filter((other) => other.opacity < 1).reverse()) {
       const depth = new Float32Array(size * size).fill(Infinity);
       const lights = new Float32Array(size * size);
-      raster(mesh, m, scale, size, depth, (p, light) => (lights[p] = light));
+      const levels = new Uint8Array(size * size);
+      raster(mesh, m, scale, size, depth, (p, light, level) => {
+        lights[p] = light;
+        levels[p] = level;
+      });
       for (let p = 0; p < depth.length; p++) {
-        if (depth[p] < nearest[p]) paint(out, p, mesh.rgb, lights[p], mesh.opacity);
+        if (depth[p] < nearest[p]) paint(out, p, mesh.table[levels[p]], lights[p], mesh.opacity);
       }
     }
     context.putImageData(image, 0, 0);
@@ -173,7 +188,7 @@ async function mountSurface(body, config) {
     out[4 * p + 3] = 255 * alpha;
   }
 
-  function raster({ position, normal, corner, screen }, m, scale, size, depth, pixel) {
+  function raster({ position, normal, corner, screen, shade, ambient }, m, scale, size, depth, pixel) {
     const half = size / 2;
     for (let v = 0, s = 0; v < position.length; v += 3, s += 4) {
       const [x, y, z] = [position[v], position[v + 1], position[v + 2]];
@@ -184,7 +199,7 @@ async function mountSurface(body, config) {
       const right = m[0] * a + m[1] * b + m[2] * c;
       const down = m[3] * a + m[4] * b + m[5] * c;
       const away = m[6] * a + m[7] * b + m[8] * c;
-      screen[s + 3] = 0.35 + 0.65 * Math.max(0, -0.36 * right - 0.48 * down - 0.8 * away);
+      screen[s + 3] = ambient + (1 - ambient) * Math.max(0, -0.36 * right - 0.48 * down - 0.8 * away);
     }
     for (let f = 0; f < corner.length; f += 3) {
       const [a, b, c] = [4 * corner[f], 4 * corner[f + 1], 4 * corner[f + 2]];
@@ -207,7 +222,8 @@ async function mountSurface(body, config) {
           const p = j * size + i;
           if (z >= depth[p]) continue;
           depth[p] = z;
-          pixel(p, wa * screen[a + 3] + wb * screen[b + 3] + wc * screen[c + 3]);
+          const level = shade ? Math.round(wa * shade[a >> 2] + wb * shade[b >> 2] + wc * shade[c >> 2]) : 0;
+          pixel(p, wa * screen[a + 3] + wb * screen[b + 3] + wc * screen[c + 3], clamp(level, 0, 255));
         }
       }
     }

@@ -7,26 +7,25 @@ async function mountSweep(body, config) {
   image.classList.toggle("pixelated", config.pixelated);
   if (!config.pixelated) image.style.maxWidth = `${1.4 * config.width}px`;
   const loaded = config.pictures.map((source) => Object.assign(new Image(), { src: source }));
-  await Promise.all(loaded.map((picture) => picture.decode()));
+  // The others come while the reader looks at the first.
+  await loaded[frames[at.reduce((sum, i, k) => sum * parameters[k].texts.length + i, 0)]].decode();
 
   const stage = make("div", { class: "sweep-stage" }, image);
   if (config.widthNm) stage.append(scaleBar(config.widthNm));
   if (titles.length) body.append(make("div", { class: "titles" }, ...titles.map((title) => make("span", {}, title))));
   body.append(stage);
-  if (bar) body.append(colorBar());
+  const bars = (bar ? [bar] : (config.bars ?? [])).map(gradientBar);
+  body.append(...bars);
   const caption = make("div", { class: "caption", role: "status" });
   if (captions.length) body.append(caption);
   const controls = parameters.map((p, k) => (p.ordered ? slider(p, k) : buttons(p, k)));
   body.append(make("div", { class: "parameters" }, ...controls.map((control) => control.node)));
-  update();
-
-  function colorBar() {
-    const strip = make("i");
-    strip.style.background = `linear-gradient(to right, ${bar.colors.join(", ")})`;
-    const ends = bar.ends.map((end) => make("span", {}, end));
-    return make("div", { class: "gradient", role: "img", "aria-label": `${bar.quantity}, from ${bar.ends.join(" to ")}` },
-      ends[0], strip, ends[1], make("span", {}, bar.quantity));
+  if (config.plays !== undefined) {
+    const last = parameters[config.plays].texts.length;
+    const player = playButton(config.secondsPerTurn / last, () => choose(config.plays, (at[config.plays] + 1) % last));
+    body.append(make("div", { class: "buttons" }, player));
   }
+  update();
 
   function slider({ label, texts }, k) {
     const input = make("input", { type: "range", min: 0, max: texts.length - 1, step: 1, "aria-label": label });
@@ -62,6 +61,7 @@ async function mountSweep(body, config) {
     image.dataset.frame = index;
     controls.forEach((control) => control.show());
     caption.textContent = captions[index] ?? "";
+    if (config.bars) bars.forEach((node, i) => (node.hidden = i !== at[config.barOf]));
     image.alt = `${config.alt} ${parameters.map(({ label, texts }, k) => `${label}: ${texts[at[k]]}`).join(", ")}.`;
   }
 }

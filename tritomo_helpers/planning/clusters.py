@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from ._typing import Floats
-from ._validation import check_finite, check_option, check_positive, fail
-from .constants import BARN_NM2, NCM111_FORMULA_UNITS_PER_NM3
-from .eds.model import LineModel
-from .simulation import Acquisition
-from .spectroscopy import xray
+from .._typing import Floats
+from .._validation import check_finite, check_option, check_positive, fail
+from ..constants import BARN_NM2, NCM111_FORMULA_UNITS_PER_NM3
+from ..eds.model import LineModel
+from ..simulation import Acquisition
+from ..spectroscopy import xray
 
 #: Atoms per nm³ of the elements that X-rays show in the layered oxide.
 _ATOMS_PER_NM3 = 3 * NCM111_FORMULA_UNITS_PER_NM3
@@ -39,16 +39,19 @@ class Detectability:
         Signal over noise of a cluster in the middle of the particle.
     snr_at_surface : float
         The same just below the surface, where paths are shorter.
+    snr_anywhere : float
+        Mean over all places in the particle.
     false_positive_rate : ndarray, shape (n,)
         Share of the voxels marked by noise alone.
     recall : ndarray, shape (n,)
-        Share of the clusters found at that rate, mean of middle and surface.
+        Share of the clusters found at that rate, mean over all places.
     precision : ndarray, shape (n,)
         Share of what is found that is a cluster.
     """
 
     snr: float
     snr_at_surface: float
+    snr_anywhere: float
     false_positive_rate: Floats
     recall: Floats
     precision: Floats
@@ -64,6 +67,7 @@ def detectability(
     n_clusters: float = 14.0,
     fractions: Mapping[str, float] | None = None,
     false_positive_rate: ArrayLike | None = None,
+    absorption: bool = True,
 ) -> Detectability:
     """Say which share of the clusters a tilt series can show.
 
@@ -85,6 +89,8 @@ def detectability(
         Mean atomic fractions of the particle; NCM111 by default.
     false_positive_rate : array_like, optional
         Between 0 and 1; 61 values from 1e-4 to 0.3 by default.
+    absorption : bool, default True
+        Whether X-rays are absorbed in the particle.
 
     Returns
     -------
@@ -118,24 +124,32 @@ def detectability(
     if np.any((rates <= 0) | (rates >= 1)):
         raise fail("false_positive_rate", expected="between 0 and 1", got=rates.tolist(), remedy="try 0.01 for 1 %")
     change = _change(mean, element) * contrast
-    matrix = _information(acquisition, tuple(mean.items()), diameter)
+    matrix = _information(acquisition, tuple(mean.items()), diameter, absorption)
     information = float(change @ matrix @ change)
     n_tilts = len(acquisition.tilt_angles_deg)
-    sizes = [_path_sum(diameter, radius, acquisition.pixel_size_nm, off) for off in (0.0, diameter / 2 - radius)]
-    middle, surface = (float(np.sqrt(n_tilts * information * size)) for size in sizes)
-    recall = np.mean([ndtr(snr + ndtri(rates)) for snr in (middle, surface)], axis=0)
+    reach = diameter / 2 - radius
+    places = np.linspace(0, reach, 7)
+    sums = [_path_sum(diameter, radius, acquisition.pixel_size_nm, off) for off in places]
+    snr = np.sqrt(n_tilts * information * np.array(sums))
+    volume = np.gradient(places**3)  # of the layer of the ball that each place stands for
+    recall = np.average(ndtr(snr[:, None] + ndtri(rates)), axis=0, weights=volume)
     # Peaks closer than a diameter count once, so noise has about as many chances as balls of that size fit in.
     n_chances = (diameter / (2 * radius)) ** 3
     precision = n_clusters * recall / (n_clusters * recall + n_chances * rates)
-    return Detectability(middle, surface, rates, recall, precision)
+    anywhere = float(np.average(snr, weights=volume))
+    return Detectability(float(snr[0]), float(snr[-1]), anywhere, rates, recall, precision)
 
 
 @lru_cache(maxsize=64)
-def _information(acquisition: Acquisition, fractions: tuple[tuple[str, float], ...], particle_nm: float) -> Floats:
-    return information_per_nm(acquisition, dict(fractions), particle_nm=particle_nm)
+def _information(
+    acquisition: Acquisition, fractions: tuple[tuple[str, float], ...], particle_nm: float, absorption: bool
+) -> Floats:
+    return information_per_nm(acquisition, dict(fractions), particle_nm=particle_nm, absorption=absorption)
 
 
-def information_per_nm(acquisition: Acquisition, fractions: Mapping[str, float], *, particle_nm: float) -> Floats:
+def information_per_nm(
+    acquisition: Acquisition, fractions: Mapping[str, float], *, particle_nm: float, absorption: bool = True
+) -> Floats:
     """Fisher information on the fractions from one pixel and 1 nm of path, shape (element, element).
 
     From the expected spectrum: lines of the elements, fitted together with bremsstrahlung.
@@ -153,9 +167,10 @@ def information_per_nm(acquisition: Acquisition, fractions: Mapping[str, float],
     arriving = acquisition.electrons_per_pixel * eds.efficiency * eds.solid_angle_sr / (4 * np.pi) * shadow
     per_atom = np.array([_photons_per_atom(model, element, acquisition.beam_energy_kev) for element in elements])
     lines = [xray.main_line(element, window_ev=model.window_ev) for element in elements]
-    absorption = xray.mass_absorption_of(dict(fractions), [line.energy_kev for line in lines])
+    absorbed = xray.mass_absorption_of(dict(fractions), [line.energy_kev for line in lines])
     grams = _ATOMS_PER_NM3 * sum(f * xray.atomic_weight(el) for el, f in fractions.items()) / 6.02214076e23
-    through = np.exp(-absorption * grams * 1e14 * particle_nm / 4)  # half a radius of way out
+    way_nm = particle_nm / 4 if absorption else 0.0  # half a radius of way out
+    through = np.exp(-absorbed * grams * 1e14 * way_nm)
     counts = arriving * _ATOMS_PER_NM3 * per_atom * through  # per fraction and nm
     background = sum(
         fraction
