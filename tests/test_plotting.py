@@ -244,6 +244,7 @@ def test_labels_stay_readable_on_a_telephone():
         (lambda: plotting.show_spectrum([1, 2], [1, 2], range_ev=(5, 6)), "a range that meets"),
         (lambda: plotting.mark_windows(plotting.show_spectrum([1, 2], [1, 2]), {"w": (2, 1)}), "swap"),
         (lambda: plotting.show_curves({"a": ([1], [1, 2])}, x_label="", y_label=""), "one y for each x"),
+        (lambda: plotting.show_curves({"a": ([1], [1])}, x_label="", y_label="", emphasize="mean"), "name of a curve"),
     ],
 )
 def test_bad_input_says_what_to_do(call, words):
@@ -271,3 +272,13 @@ def test_a_legend_of_our_own_stays_out_of_the_axes():
     legend = figure.legends[0].get_window_extent()
     assert legend.y0 >= axes.get_window_extent().y1
     assert axes.get_legend() is None
+
+
+def test_points_have_no_line_and_the_mean_stands_out():
+    names = {"along": ([0, 1], [0, 1]), "across": ([0, 1], [1, 0]), "mean": ([0, 1], [0.5, 0.5])}
+    lines = plotting.show_curves(names, x_label="x", y_label="y", points=True).lines
+    assert [line.get_linestyle() for line in lines] == ["None"] * 3
+    assert len({line.get_marker() for line in lines[:2]}) == 2, "not told apart by color alone"
+    lines = plotting.show_curves(names, x_label="x", y_label="y", emphasize="mean").lines
+    assert lines[2].get_color() == "black"
+    assert lines[2].get_linewidth() > 1.5 * lines[0].get_linewidth()

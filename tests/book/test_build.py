@@ -191,7 +191,7 @@ def test_memory_of_a_chapter_is_measured(package):
 def test_limits_of_time_and_memory():
     assert checks.cost_problems(ran(seconds=119, busy_seconds=200, peak_mb=999)) == []
     assert checks.cost_problems(ran(seconds=200, busy_seconds=119)) == [], "it waited for the network"
-    assert "computes for 181 s" in checks.cost_problems(ran(seconds=181, busy_seconds=190))[0]
+    assert "computes for 121 s" in checks.cost_problems(ran(seconds=121, busy_seconds=130))[0]
     assert "needs 1001 MB" in checks.cost_problems(ran(peak_mb=1001))[0]
 
 

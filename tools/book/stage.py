@@ -19,8 +19,7 @@ from tools.book.data_page import data_page
 from tools.book.execute import Run, records
 from tools.book.prose import WORDS_PER_MINUTE, n_words
 
-# Processor time of two cores: two minutes of clock, and room for a busy machine.
-TIME_LIMIT_S = 180
+TIME_LIMIT_S = 120
 MEMORY_LIMIT_MB = 1000
 FIGURE_MIMES = {"image/png", "image/svg+xml", "image/jpeg"}
 AGAIN = re.compile(r"^:{3,}\{again\} *([\w-]+)\n:{3,} *$", re.M)  # a figure of the chapter, shown once more

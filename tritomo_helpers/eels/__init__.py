@@ -7,6 +7,7 @@ from ..spectroscopy import continuum, over_spectra
 from .axis import calibrate_axis
 from .background import EdgeSpectra, SweepStep, subtract_background, sweep_background
 from .deconvolution import fourier_ratio, low_pass
+from .exposures import ExposureChange, compare_exposures
 from .filtering import filter_neighbors, sum_neighbors
 from .peaks import find_peak, peak_area, peak_faults
 from .scattering import scattered_edge
@@ -17,10 +18,12 @@ from .zero_loss import align_zero_loss, zero_loss_center
 __all__ = [
     "Candidate",
     "EdgeSpectra",
+    "ExposureChange",
     "SweepSettings",
     "SweepStep",
     "align_zero_loss",
     "calibrate_axis",
+    "compare_exposures",
     "continuum",
     "filter_neighbors",
     "find_peak",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FALLBACK = ("0.2", "#56B4E9", "#E69F00", "#882255", "#999933", "#117733")
 _LINES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D")
 
 
 def _axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
@@ -248,6 +249,8 @@ def show_curves(
     range_x: tuple[float, float] | None = None,
     limits: tuple[float, float] | None = None,
     zero_line: bool = False,
+    points: bool = False,
+    emphasize: str = "",
 ) -> Axes:
     """Show named curves in one pair of axes.
 
@@ -264,6 +267,10 @@ def show_curves(
         What to show of x and of y.
     zero_line : bool, default False
         Draw a thin line at y = 0.
+    points : bool, default False
+        Markers without lines, where x counts things that nothing lies between, such as methods.
+    emphasize : str, optional
+        Name of the curve to draw thick and black, such as the mean of the others.
 
     Returns
     -------
@@ -272,7 +279,7 @@ def show_curves(
     Raises
     ------
     ValueError
-        If x and y of a curve differ in shape.
+        If x and y of a curve differ in shape, or there is no curve to emphasize.
 
     Examples
     --------
@@ -282,9 +289,13 @@ def show_curves(
     """
     import matplotlib as mpl
 
+    if emphasize and emphasize not in curves:
+        raise fail(
+            "emphasize", expected=f"one of {list(curves)}", got=repr(emphasize), remedy="give the name of a curve"
+        )
     new = ax is None
     ax = _axes(ax)
-    plain = [name for name in curves if not color_of(name, "") and name != "truth"]
+    plain = [name for name in curves if not color_of(name, "") and name not in ("truth", emphasize)]
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(plain), 1)))
     if zero_line:
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0.5)
@@ -294,10 +305,14 @@ def show_curves(
         if name == "truth":
             ax.plot(horizontal, vertical, label=name, **TRUTH)
             continue
-        color: Any = color_of(name, "") or tuple(shades[plain.index(name)])
+        if name == emphasize:
+            look: dict[str, Any] = {"color": "black", "linewidth": 3}
+        else:
+            look = {"color": color_of(name, "") or tuple(shades[plain.index(name)])}
         # Colors alone are not enough for everybody, nor in print.
-        style = _LINES[plain.index(name) % len(_LINES)] if name in plain else "-"
-        ax.plot(horizontal, vertical, label=typeset(name), color=color, linestyle=style)
+        number = plain.index(name) if name in plain else 0
+        look |= {"linestyle": "none", "marker": _MARKERS[number % len(_MARKERS)]} if points else {}
+        ax.plot(horizontal, vertical, label=typeset(name), **{"linestyle": _LINES[number % len(_LINES)], **look})
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if range_x is not None:
         ax.set_xlim(*range_x)

@@ -26,6 +26,8 @@ from . import planning_check as _planning_check  # noqa: F401
 from . import recipes as _recipes  # noqa: F401
 from . import story as _story  # noqa: F401
 from . import study as _study  # noqa: F401
+from . import tomography_recipes as _tomography  # noqa: F401
+from . import twin_recipes as _twin  # noqa: F401
 from . import valence_study as _valence_study  # noqa: F401
 from .convert import as_alignment, as_tomogram
 from .registry import Product, get, products, provenance, stale_files, verify

@@ -6,6 +6,7 @@ Rays go through the analytic specimen, never through the projector that reconstr
 from .acquisition import Acquired, acquire
 from .damage import detection_power, white_line_change
 from .mismatches import MISMATCHES
+from .precision import valence_bound
 from .settings import Acquisition
 from .spectrometer_settings import Eds, Eels
 
@@ -17,5 +18,6 @@ __all__ = [
     "Eels",
     "acquire",
     "detection_power",
+    "valence_bound",
     "white_line_change",
 ]

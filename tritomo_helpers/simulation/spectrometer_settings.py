@@ -198,16 +198,8 @@ class Eels:
     -----
     At efficiency 1 a pixel of 150 nm has 470 background counts per channel before the Mn edge (560 with plural
     scattering) and 61 in the Mn continuum. With 0.2 it is 94 and 12: the continuum of one pixel and channel is about as
-    large as its noise, the quality that the paper calls extremely low. The smallest possible error (Cramér-Rao) of the
-    shares of Mn4+, Mn3+, Mn2+ and Co3+ in one such pixel, fitted with known shapes and two background terms:
-
-    ========== ===================================
-    efficiency error, percent points
-    ========== ===================================
-    1.0        6, 9, 5 and 12
-    0.2        14, 21, 12 and 27
-    0.1        20, 30, 16 and 38
-    ========== ===================================
+    large as its noise, the quality that the paper calls extremely low. What that means for the valence of one pixel
+    is computed by `simulation.valence_bound`: no unbiased fit knows the share of Mn4+ there to better than 15 points.
     """
 
     n_channels: int = constants.EELS_CHANNELS
