@@ -1,6 +1,8 @@
 """From a folder to results: what is understood, what is refused, what comes out; a killed run loses nothing."""
 
 import json
+import os
+import pathlib
 import re
 import shutil
 import signal
@@ -410,6 +412,44 @@ def test_workers_give_the_same_and_one_of_them_may_die(done, tmp_path):
     volume = io.load_tomogram(first / "adf.mrc").values
     for name in ("one", "two", "three"):
         np.testing.assert_allclose(io.load_tomogram(out / name / "adf.mrc").values, volume, rtol=0, atol=1e-5)
+
+
+@pytest.mark.acceptance
+def test_the_job_array_of_the_example_does_one_particle_a_job(done, tmp_path):
+    place, first = done
+    script = pathlib.Path(__file__).parents[1] / "examples" / "job_array.sh"
+    other = shutil.copytree(place, tmp_path / "other")
+    (tmp_path / "particles.txt").write_text(f"{place}\n{other}\n{tmp_path / 'nothing'}\n")
+    codes = [
+        subprocess.run(
+            ["sh", script, tmp_path / "particles.txt", tmp_path / "results"],
+            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task), "PYTHON": sys.executable},
+            check=False,
+            capture_output=True,
+        ).returncode
+        for task in (1, 2, 3)
+    ]
+    assert codes == [0, 0, 1]
+    for name in (place.name, "other"):
+        np.testing.assert_array_equal(
+            io.load_tomogram(tmp_path / "results" / name / "adf.mrc").values, io.load_tomogram(first / "adf.mrc").values
+        )
+
+
+def test_vti_is_opened_by_the_reader_of_vtk(done):
+    """VTK is no dependency: this runs where it is installed."""
+    vtk = pytest.importorskip("vtk")
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    reader = vtk.vtkXMLImageDataReader()
+    reader.SetFileName(str(done[1] / "adf.vti"))
+    reader.Update()
+    image = reader.GetOutput()
+    volume = io.load_tomogram(done[1] / "adf.mrc")
+    assert image.GetSpacing() == pytest.approx((volume.voxel_size_nm,) * 3)
+    assert image.GetOrigin() == pytest.approx((-(N // 2) * volume.voxel_size_nm,) * 3)
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    np.testing.assert_array_equal(values, volume.values)
 
 
 @pytest.mark.acceptance

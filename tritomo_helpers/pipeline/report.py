@@ -26,8 +26,11 @@ table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; te
 .warnings { border-left: .3rem solid var(--warn); padding: .1rem 1rem; background: var(--soft); }
 .warnings h2 { margin-top: .5rem; color: var(--warn); }
 figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; }
+.profiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 0 1rem; }
+summary { font-weight: 600; margin: 1rem 0; cursor: pointer; } figcaption { font-size: .85rem; }
 """
 
+_WITH_INTERVAL = ("at_percent", "percent", "decay_nm", "Mn4_coupling")
 _NAMES = {
     "n_tilts": "tilts used",
     "volume_nm3": "volume (nm³)",
@@ -35,6 +38,10 @@ _NAMES = {
     "n_shells": "shells of one voxel",
     "r_factor": "R factor of the reconstruction",
     "surface_density": "density of the outermost shell (particle = 1)",
+    "atoms_per_nm3": "atoms of O, Mn, Co and Ni (per nm³)",
+    "rock_salt_percent_of_visible_atom": "rock salt, if that is why oxygen is missing (% of visible atoms)",
+    "rock_salt_percent_of_metal": "the same (% of the metal)",
+    "rock_salt_percent_of_volume": "the same (% of the volume)",
 }
 
 
@@ -43,10 +50,6 @@ def report_page(
 ) -> str:
     """Return the report of one particle as HTML: warnings first, then figures, then how it was made."""
     name = html.escape(str(summary["particle"]))
-    slices = [
-        viewer.show_volume(tomogram, alt=f"Three linked slices: {tomogram.quantity} of {summary['particle']}.").html
-        for tomogram in volumes.values()
-    ]
     return document(
         f"{name}: results",
         [
@@ -54,12 +57,14 @@ def report_page(
             f"<p>Method: {html.escape(str(summary['method']))}. Done: {html.escape(', '.join(summary['done']))}.</p>",
             _warnings(summary),
             "<h2>The particle</h2>",
-            rows([(_NAMES.get(key, key.replace("_", " ")), f"{value:,}") for key, value in summary["values"].items()]),
+            rows(_with_intervals(summary["values"])),
             *_verdict_table(summary["verdicts"]),
             "<h2>Slices</h2>",
-            *slices,
+            *_slices(volumes, str(summary["particle"])),
             "<h2>Profiles</h2>",
+            '<div class="profiles">',
             *(_profile_figure(columns, name) for name in columns if name.endswith("_mean")),
+            "</div>",
             "<h2>What limits this</h2>",
             _listed(summary["limits"]),
             "<h2>What the files were taken for</h2>",
@@ -81,6 +86,53 @@ def rows(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a table of two columns."""
     cells = "".join(f'<tr><th scope="row">{html.escape(a)}</th><td>{html.escape(b)}</td></tr>' for a, b in pairs)
     return f'<div class="wide"><table>{cells}</table></div>'
+
+
+def _slices(volumes: Mapping[str, Tomogram], particle: str) -> list[str]:
+    """Return linked slices of every volume: density open, the others to be opened, so that the page stays short."""
+    pieces = []
+    for name, tomogram in volumes.items():
+        seen = tomogram.values[np.isfinite(tomogram.values)]
+        if np.ptp(seen) < 1e-3:
+            quantity = html.escape(tomogram.quantity)
+            pieces.append(f"<p>{quantity}: {seen[0]:.2f} everywhere; these counts support no more than that.</p>")
+            continue
+        picture = viewer.show_volume(tomogram, alt=f"Three linked slices: {tomogram.quantity} of {particle}.").html
+        is_open = " open" if name == "adf" else ""
+        title = html.escape(tomogram.quantity)
+        pieces.append(f"<details{is_open}><summary>{title}</summary>{picture}</details>")
+    return pieces
+
+
+def _with_intervals(values: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the rows of the table of values, each with its 95 % interval where it has one."""
+    pairs = []
+    for key, value in values.items():
+        stem, _, what = key.partition("_")
+        low, high = (f"{stem}_decay_{e}_nm" if what == "decay_nm" else f"{stem}_{e}" for e in ("low", "high"))
+        if what == "Mn4_coupling":
+            low, high = f"{key}_low", f"{key}_high"
+        if key.endswith(("_low", "_high", "_low_nm", "_high_nm", "_standard_error")):
+            continue
+        has_interval = (
+            low in values and high in values and what in ("at_percent", "percent", "decay_nm", "Mn4_coupling")
+        )
+        interval = f" ({values[low]:,} to {values[high]:,})" if has_interval else ""
+        pairs.append((_NAMES.get(key) or _name_of(stem, what), f"{value:,}{interval}"))
+    return pairs
+
+
+def _name_of(stem: str, what: str) -> str:
+    known = {
+        "at_percent": "(at%)",
+        "percent": "(% of its element)",
+        "rich_percent": "above 16.67 at% (% of voxels)",
+        "null_rich_percent": "above 16.67 at% in the null (% of voxels)",
+        "decay_nm": "inhomogeneity, decay length (nm)",
+        "Mn4_coupling": "with Mn4+ at equal depth (correlation)",
+        "Mn4_coupling_p": "with Mn4+ at equal depth (p)",
+    }
+    return f"{stem} {known.get(what, what.replace('_', ' '))}"
 
 
 def _label(quantity: str) -> str:
