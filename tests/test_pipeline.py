@@ -104,6 +104,20 @@ def saved(name, series):
     return lambda place: io.save(series, place / name)
 
 
+def test_lines_are_looked_for_where_the_elements_have_them():
+    assert chemistry.line_window_ev(("O", "Mn", "Co", "Ni")) == (350.0, 1200.0)
+    low, high = chemistry.line_window_ev(("O", "Mg", "Si", "Fe"))
+    assert low == 350.0
+    assert 1740 + 100 < high < 2307, "Si K with room, and not yet S K"
+
+
+def test_two_tilts_make_no_tomogram(tmp_path):
+    series = adf_series()
+    io.save(TiltSeries(series.images[:2], ANGLES[:2], PIXEL_NM, "ADF"), tmp_path / "a.hspy")
+    with pytest.raises(ValueError, match="2 tilts, and a tomogram needs three at least"):
+        pipeline.process(tmp_path, out=tmp_path / "out")
+
+
 MALFORMED = {
     "no low loss": (without("c.hspy"), "core-loss spectra without low-loss spectra"),
     "no ADF": (without("a.mrc"), "no ADF images"),
@@ -140,7 +154,7 @@ def test_no_pixel_size_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("angles: [1]\n", "tritomo.yaml: expected some of files, tilt_angles_deg.*got angles"),
+        ("angles: [1]\n", "tritomo.yaml: expected some of files, titles, tilt_angles_deg.*got angles"),
         ("files: {haadf: a.mrc}\n", "files by adf, eds, low_loss, core_loss, got haadf"),
         ("a: [\n", "tritomo.yaml: expected YAML"),
     ],
@@ -470,6 +484,23 @@ def test_the_real_needle_goes_through_and_says_what_was_not_possible(tmp_path):
     assert any("touches the border of the volume" in warning for warning in summary["warnings"])
     assert set(summary["not_done"]) == {"composition", "valence"}
     assert summary["values"]["n_tilts"] >= 70
+
+
+@pytest.mark.acceptance
+def test_a_velox_file_is_understood_and_says_why_it_is_no_tomogram(tmp_path):
+    """One tilt; two core-loss ranges, one of which has to be named."""
+    import zipfile
+
+    from tritomo_helpers import datasets
+
+    archive = next(p for p in datasets.fetch("vendor_files", progress=False).values() if p.name == "velox_EELS_EDS.zip")
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(tmp_path)
+    assert any("EELS 480 to 826 eV" in problem for problem in pipeline.understand(tmp_path).problems)
+    (tmp_path / "tritomo.yaml").write_text("titles: {core_loss: EELS 480 to 826 eV}\n")
+    understood = pipeline.understand(tmp_path)
+    assert set(understood.channels) == {"adf", "eds", "low_loss", "core_loss"}
+    assert understood.problems == ("1 tilt, and a tomogram needs three at least",)
 
 
 @pytest.mark.acceptance

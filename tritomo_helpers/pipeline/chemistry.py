@@ -8,6 +8,7 @@ import numpy as np
 from .. import alignment, composition, eds, fusion, particles, tilt_series
 from .._typing import Floats32
 from ..containers import SpectrumTiltSeries, TiltSeries
+from ..spectroscopy import xray
 from ..tomography import fractions as engine
 from .committed import Null
 from .stages import LARGE_PX, Aligned, Density, Particle
@@ -17,6 +18,9 @@ OXIDE = ("O", "Mn", "Co", "Ni")
 """Elements of the material whose density is known, so that absorption can be computed."""
 RICH_FRACTION = 1 / 6
 """Share of a metal in rock salt of three metals: the paper's threshold, 16.67 at%."""
+LINE_WINDOW_EV = (350.0, 1200.0)
+ROOM_EV = 250.0
+"""Beyond a line: its width, and what tells background from it."""
 FIXED_PRIOR = engine.Prior(sd=0.01, length_nm=9.0, mean_sd=0.003)
 """For verdicts: the same for the measured particle and for every draw of its null."""
 
@@ -65,9 +69,26 @@ class Composition:
     not_done: str = ""
 
 
-def fit(spectra: SpectrumTiltSeries, aligned: Aligned, *, elements: tuple[str, ...]) -> Lines:
+def line_window_ev(elements: tuple[str, ...]) -> tuple[float, float]:
+    """Return the energies to fit: O K and the L lines of 3d metals, and beyond for elements that have no line there."""
+    top = LINE_WINDOW_EV[1]
+    for element in elements:
+        energies = [1e3 * line.energy_kev for line in xray.lines([element]) if line.energy_kev > 0.4]
+        if energies and not any(energy <= LINE_WINDOW_EV[1] for energy in energies):
+            top = max(top, min(energies) + ROOM_EV)
+    return LINE_WINDOW_EV[0], top
+
+
+def fit(
+    spectra: SpectrumTiltSeries, aligned: Aligned, *, elements: tuple[str, ...], beam_energy_kev: float = 300.0
+) -> Lines:
     """Fit the lines of all elements to every spectrum of the tilts that are aligned."""
-    fitted = eds.fit_lines(aligned.kept(spectra), elements=elements)
+    fitted = eds.fit_lines(
+        aligned.kept(spectra),
+        elements=elements,
+        window_ev=line_window_ev(elements),
+        beam_energy_kev=beam_energy_kev,
+    )
     said = [f"{name}: {value}" for name, value in fitted.choices.items() if isinstance(value, str | int | float)]
     return Lines(tuple(elements), fitted.intensities, fitted.standard_errors, fitted.covariance, tuple(said))
 

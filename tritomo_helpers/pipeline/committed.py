@@ -42,7 +42,14 @@ def null_of_paper() -> Null | None:
     return results.from_arrays(Null, stored[0]) if stored else None
 
 
-def k_factors(elements: Sequence[str], *, twin: bool, corrected: bool) -> tuple[dict[str, float], str]:
+def k_factors(
+    elements: Sequence[str],
+    *,
+    twin: bool,
+    corrected: bool,
+    window_ev: tuple[float, float] = (350.0, 1200.0),
+    beam_energy_kev: float = 300.0,
+) -> tuple[dict[str, float], str]:
     """Return k-factors and where they come from: for the twin those of its four pristine particles.
 
     `corrected` says whether the intensities are without absorption. Other microscopes have other detectors: for them,
@@ -52,7 +59,8 @@ def k_factors(elements: Sequence[str], *, twin: bool, corrected: bool) -> tuple[
     if twin:
         stored = results.read_if_intact(TABLES / "k-factors.npz", aside=False, then="cross-sections are used")
     if stored is None or not set(elements) <= set(stored[0]["elements"].tolist()):
-        return composition.k_factors_from_cross_sections(elements), "computed from cross-sections"
+        k = composition.k_factors_from_cross_sections(elements, window_ev=window_ev, beam_energy_kev=beam_energy_kev)
+        return k, "computed from cross-sections"
     names = stored[0]["elements"].tolist()
     table = stored[0]["corrected" if corrected else "uncorrected"]
     mean = np.exp(np.log(table).mean(axis=0))

@@ -17,7 +17,8 @@ ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "
 """Role to the label of its container."""
 
 SETTINGS = "tritomo.yaml"
-_KNOWN_SETTINGS = ("files", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "elements")
+OPTICS = ("beam_energy_kev", "convergence_angle_mrad", "collection_angle_mrad")
+_KNOWN_SETTINGS = ("files", "titles", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "elements", *OPTICS)
 ELEMENTS = ("O", "Mn", "Co", "Ni")
 
 
@@ -77,6 +78,11 @@ class Understood:
         """Elements to be looked for in X-ray spectra: those of ``tritomo.yaml``, else O, Mn, Co and Ni."""
         return tuple(self.settings.get("elements", ELEMENTS))
 
+    @property
+    def optics(self) -> dict[str, float]:
+        """What ``tritomo.yaml`` says of beam energy and angles."""
+        return {name: float(self.settings[name]) for name in OPTICS if name in self.settings}
+
     def table(self) -> str:
         """Return all of it as lines of text."""
         lines = [f"{self.name}"]
@@ -126,7 +132,9 @@ def understand(source: str | Path) -> Understood:
         energy-loss axis that holds 0 eV is low loss, one that overlaps 400 to 1000 eV core loss; one stack or one file
         per tilt.
         A ``tritomo.yaml`` in the folder may set ``files`` (role to names), ``tilt_angles_deg``, ``tilt_axis`` ("x" if
-        the axis lies along image x), ``pixel_size_nm`` and ``elements`` (O, Mn, Co, Ni if not given).
+        the axis lies along image x), ``pixel_size_nm``, ``elements`` (O, Mn, Co, Ni if not given), ``titles`` (role to
+        the array that is meant, where a file holds several), and the optics: ``beam_energy_kev``,
+        ``convergence_angle_mrad``, ``collection_angle_mrad`` (300, 25.2, 100 if not given).
 
     Returns
     -------
@@ -176,7 +184,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise fail(SETTINGS, expected="YAML", got=str(error), remedy="correct the line named") from error
     unknown = sorted(set(settings) - set(_KNOWN_SETTINGS)) if isinstance(settings, dict) else [type(settings).__name__]
-    unknown += sorted(set(settings.get("files", {})) - set(ROLES)) if not unknown else []
+    for mapping in ("files", "titles") if not unknown else ():
+        unknown += sorted(set(settings.get(mapping, {})) - set(ROLES))
     if unknown:
         raise fail(
             SETTINGS,
@@ -227,6 +236,9 @@ def _understood(
         problems.append("no ADF images, from which everything else is aligned and masked")
     if "core_loss" in files_of_role and "low_loss" not in files_of_role:
         problems.append("core-loss spectra without low-loss spectra, which deconvolution and energy alignment need")
+    if "adf" in channels and channels["adf"].tilt_angles_deg.size < 3:
+        n = channels["adf"].tilt_angles_deg.size
+        problems.append(f"{n} {'tilt' if n == 1 else 'tilts'}, and a tomogram needs three at least")
     problems += _disagreements(channels)
     return Understood(name, channels, settings, ignored, tuple(problems), tuple(_notes(channels, settings)))
 
@@ -243,6 +255,8 @@ def _channel(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) ->
 def _load(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> TiltSeries | SpectrumTiltSeries:
     source: Any = files[0] if len(files) == 1 else files
     given = {key: settings[key] for key in ("tilt_angles_deg", "tilt_axis", "pixel_size_nm") if key in settings}
+    if role in settings.get("titles", {}):
+        given["title"] = settings["titles"][role]
     if role == "adf":
         return io.load_tilt_series(source, label="ADF", **given)
     return io.load_spectra(source, signal=ROLES[role], lazy=True, **given)
@@ -273,8 +287,6 @@ def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
 def _notes(channels: Mapping[str, Channel], settings: Mapping[str, Any]) -> list[str]:
     notes = []
     adf = channels.get("adf")
-    if adf is not None and adf.tilt_angles_deg.size < 3:
-        notes.append(f"{adf.tilt_angles_deg.size} tilts make no tomogram")
     if adf is not None and adf.tilt_angles_deg.size > 3:
         steps = np.diff(adf.tilt_angles_deg)
         wide = np.flatnonzero(steps > 1.6 * np.median(steps))

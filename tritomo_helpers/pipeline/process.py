@@ -170,7 +170,11 @@ class _Run:
             spectra.fit_maps,
             ValenceMaps,
             lambda: spectra.fit_maps(
-                self._spectra("core_loss"), self._spectra("low_loss"), aligned, references=references
+                self._spectra("core_loss"),
+                self._spectra("low_loss"),
+                aligned,
+                references=references,
+                **self.understood.optics,
             ),
             ("core_loss", "low_loss"),
             spectra.digest_of(references),
@@ -196,16 +200,23 @@ class _Run:
         self, aligned: stages.Aligned, density: stages.Density, particle: stages.Particle
     ) -> chemistry.Composition:
         options, elements = self.options, self.understood.elements
+        beam = {name: value for name, value in self.understood.optics.items() if name == "beam_energy_kev"}
         lines = self.keep(
             "lines",
             chemistry.fit,
             chemistry.Lines,
-            lambda: chemistry.fit(self._spectra("eds"), aligned, elements=elements),
+            lambda: chemistry.fit(self._spectra("eds"), aligned, elements=elements, **beam),
             ("eds",),
             list(elements),
         )
         best = options.method == "best"
-        k, source = committed.k_factors(elements, twin=self.understood.name.startswith("twin/"), corrected=best)
+        k, source = committed.k_factors(
+            elements,
+            twin=self.understood.name.startswith("twin/"),
+            corrected=best,
+            window_ev=chemistry.line_window_ev(elements),
+            **beam,
+        )
         if options.k_factors is not None:
             k, source = dict(options.k_factors), "given"
         null = None if best else committed.null_of_paper()

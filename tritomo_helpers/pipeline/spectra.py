@@ -64,9 +64,11 @@ def reference_sets(given: Any) -> dict[str, list[ReferenceSet]] | tuple[str, ...
     return by_element
 
 
-def fit_maps(core: SpectrumTiltSeries, low: SpectrumTiltSeries, aligned: Aligned, *, references: Any) -> ValenceMaps:
+def fit_maps(
+    core: SpectrumTiltSeries, low: SpectrumTiltSeries, aligned: Aligned, *, references: Any, **optics: float
+) -> ValenceMaps:
     """Fit the forward model to the raw spectra of the tilts that are aligned."""
-    options = {} if references is None else {"references": references}
+    options: dict[str, Any] = dict(optics) if references is None else {"references": references, **optics}
     return valence.fit_spectra(aligned.kept(core), aligned.kept(low), **options)
 
 
