@@ -440,6 +440,7 @@ FLAWED = [
     '<link rel="preload" as="font" href="a">',
     '<button class="btn search-button-field x" aria-label="Search">',
     '<summary aria-label="Toggle hidden content">',
+    '<summary><span class="toctree-toggle" role="presentation">',
     '<script type="text/x-thebe-config">{}</script>',
     '<div role="list" class="citation-list">',
 ]

@@ -359,6 +359,7 @@ class _Flaws(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.said: list[str] = []
+        self._last_tag = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -368,10 +369,13 @@ class _Flaws(HTMLParser):
             "a search button hides its words": "search-button-field" in values.get("class", "")
             and "aria-label" in values,
             "a summary hides its words": tag == "summary" and "aria-label" in values,
+            "a button of the menu has no name": self._last_tag == "summary"
+            and "toctree-toggle" in values.get("class", ""),
             "live code is offered": tag == "script" and "thebe" in (values.get("src", "") + values.get("type", "")),
             "a list has no items": values.get("role") == "list" and "citation-list" in values.get("class", ""),
         }
         self.said += [flaw for flaw, there in known.items() if there]
+        self._last_tag = tag
 
 
 def flaws(page: str) -> list[str]:

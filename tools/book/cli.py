@@ -26,6 +26,11 @@ MENDED = [
     # Labels that hide the visible words from who navigates by voice.
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
     (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    # A button of the menu that has no name.
+    (
+        re.compile(r'<summary>(?=<span class="toctree-toggle")'),
+        '<summary><span class="visually-hidden">Pages below</span>',
+    ),
     # Live code is not offered, and its settings, written twice, are an error.
     (re.compile(r"<script>const THEBE_JS_URL.*?</script>\n?|<script [^>]*sphinx-thebe[^>]*></script>\n?"), ""),
     (re.compile(r'<script type="text/x-thebe-config">.*?</script>\n?', re.S), ""),
