@@ -252,6 +252,12 @@ def test_joint_volumes_find_the_gradient_and_beat_the_linear_control(noisy, nois
     assert errors["joint"] < 0.5 * errors["sirt"]
 
 
+def with_channels(series, value):
+    counts = np.array(series.counts, dtype=np.float32)
+    counts[..., 700:710] = value
+    return series.replace(counts=counts)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -261,6 +267,12 @@ def test_joint_volumes_find_the_gradient_and_beat_the_linear_control(noisy, nois
         (lambda c, low: (c, low.replace(tilt_angles_deg=low.tilt_angles_deg + 1)), "tilt angles of the core loss"),
         (lambda c, low: (c.replace(energy_ev=c.energy_ev + 60), low), "inside the core-loss axis"),
         (lambda c, low: (c.counts, low), "SpectrumTiltSeries"),
+        (lambda c, _: (c, None), "SpectrumTiltSeries"),
+        (lambda c, low: (with_channels(c, 0), low), "core_loss: expected live channels .* dead channels at 705"),
+        (lambda c, low: (with_channels(c, np.nan), low), "core_loss: expected live channels .* NaN"),
+        (lambda c, low: (with_channels(c, 32767), low), "core_loss: expected live channels .* saturated"),
+        (lambda c, low: (c, low.replace(counts=np.minimum(low.counts, 4000))), "low_loss: .* saturated channels"),
+        (lambda c, low: (c, low.replace(energy_ev=low.energy_ev + 40)), "an axis that holds 0 eV"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(noisy, change, message):

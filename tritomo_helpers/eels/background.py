@@ -12,6 +12,7 @@ from .._validation import check_increasing, check_ndim, fail
 from ..spectroscopy import continuum as continuum_model
 from ..spectroscopy import over_spectra, parse_edge
 from .background_sweep import Judged, Sweep
+from .channels import check_channels
 from .deconvolution import Complexes, PassBand, check_low_loss
 from .peaks import check_energies
 from .sweep_settings import Candidate, SweepSettings
@@ -169,7 +170,7 @@ def subtract_background(
     incident = np.nan if incident_counts is None else np.asarray(incident_counts, dtype=float)
 
     def best(block: NDArray[Any], low: NDArray[Any], electrons: Floats) -> tuple[NDArray[Any], ...]:
-        _check_channels(block[:, cut], energy[cut])
+        check_channels(block[:, cut], energy[cut])
         inverse = _inverse(sweep, low, low_energy, electrons[:, 0])
         return _best_of(sweep, block[:, cut], inverse)
 
@@ -331,24 +332,3 @@ def _best_of(sweep: Sweep, counts: NDArray[Any], inverse: Complexes) -> tuple[ND
     if accepted.any():
         spectra[accepted] = sweep.subtracted(counts[accepted], best.background[accepted], inverse[accepted])
     return spectra, best.scale, best.pre_slope, best.post_slope, best.score, index, best.exponents
-
-
-def _check_channels(counts: NDArray[Any], energy: Floats) -> None:
-    """Raise ValueError for dead, saturated or NaN channels in a block of spectra."""
-    if not np.isfinite(counts).all():
-        bad, what = ~np.isfinite(counts).all(axis=0), "NaN or infinite values"
-    elif np.issubdtype(counts.dtype, np.integer) and counts.max(initial=0) == np.iinfo(counts.dtype).max:
-        bad, what = (counts == np.iinfo(counts.dtype).max).any(axis=0), "saturated channels"
-    else:
-        total = counts.sum(axis=0, dtype=float)
-        beside = np.minimum(np.roll(total, 1), np.roll(total, -1))
-        bad, what = (total == 0) & (beside > 30), "dead channels"
-        bad[[0, -1]] = False
-    if bad.any():
-        where = ", ".join(f"{e:g}" for e in energy[bad][:4])
-        raise fail(
-            "counts",
-            expected="live channels in the selected range",
-            got=f"{what} at {where} eV",
-            remedy="interpolate over these channels, or leave the spectra out",
-        )

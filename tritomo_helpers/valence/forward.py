@@ -23,17 +23,14 @@ from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import ReferenceSet, references
 from .basis import Basis, Distortion, check_coverage
 from .calibration import Calibration, Pooled, PooledFit, calibrate, fit_pooled, orthonormal
-from .kernels import VACUUM_THICKNESS, Binned, binned, shifted
-from .noise import estimate_noise, neighbor_statistics
+from .kernels import VACUUM_THICKNESS
+from .tilts import N_BINS, Tilts
 
 FIT_WINDOW_EV = (602.0, 905.0)
 WITHHELD_ABOVE_POINTS = 25.0
 """Percentages whose systematic interval is wider than this are withheld: a wrong number is worse than none."""
 GOOD_CHI2 = 1.05
 """Up to here the references describe pooled spectra; beyond, the spread between reference sets is the error."""
-_N_BINS = 40
-# Edges in t/lambda of the bins whose pooled spectra calibrate the references.
-_POOL_EDGES = (*np.arange(VACUUM_THICKNESS, 2.0, 0.1), np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +165,7 @@ def fit_spectra(
     ------
     ValueError
         If shapes, angles or dispersions of the two ranges differ, 0 eV is not on the low-loss axis, an edge or a
-        reference does not cover the window, or there is nothing but vacuum.
+        reference does not cover the window, channels are dead or saturated, or there is nothing but vacuum.
 
     Notes
     -----
@@ -200,7 +197,7 @@ def fit_spectra(
         extra_edges=extra_edges,
         optics=optics,
     )
-    tilts = _Tilts(core_loss, low_loss, basis.window)
+    tilts = Tilts(core_loss, low_loss, basis.window)
     noise = tilts.noise(variance_per_count, readout_variance)
     pooled = tilts.pooled(noise)
     calibration, chi2_of, spread = _calibrated(pooled, basis, free=calibrate)
@@ -226,84 +223,6 @@ def fit_spectra(
         warnings=(*tilts.warnings(), *warnings),
         noise=noise,
     )
-
-
-class _Tilts:
-    """Both ranges, read once: kernels and summed core-loss spectra of every tilt and thickness bin."""
-
-    def __init__(self, core_loss: SpectrumTiltSeries, low_loss: SpectrumTiltSeries, window: slice) -> None:
-        self.core_loss, self.window = core_loss, window
-        self.n_tilts, self.n_y, self.n_x, n_channels = core_loss.counts.shape
-        room = (window.start, n_channels - window.stop)
-        sampled = {0, self.n_tilts // 2, self.n_tilts - 1}
-        self.binned: list[Binned] = []
-        self.sums = np.zeros((self.n_tilts, _N_BINS, window.stop - window.start))
-        self._scatter: list[Floats] = []
-        for tilt in range(self.n_tilts):
-            binned_tilt = binned(_spectra(low_loss, tilt), low_loss.energy_ev, n_bins=_N_BINS, room_channels=room)
-            self.binned.append(binned_tilt)
-            core = self.core(tilt)
-            for label in range(_N_BINS):
-                self.sums[tilt, label] = core[binned_tilt.pixels(label), window].sum(axis=0, dtype=np.float64)
-            if tilt in sampled:
-                image = core.reshape(self.n_y, self.n_x, -1)
-                self._scatter.append(neighbor_statistics(image, core_loss.energy_ev))
-
-    def core(self, tilt: int) -> NDArray[np.float32]:
-        """Core-loss spectra (pixel, energy of the whole axis) with the shift of the low loss undone."""
-        binned_tilt = self.binned[tilt]
-        shift = np.where(np.isfinite(binned_tilt.thickness), binned_tilt.shift_channels, 0)
-        return shifted(_spectra(self.core_loss, tilt), shift)
-
-    def noise(self, variance_per_count: float | None, readout_variance: float | None) -> tuple[float, float]:
-        """Variance per count and of the readout: as given, else from the scatter between neighboring pixels."""
-        if variance_per_count is None or readout_variance is None:
-            gain, floor = estimate_noise(self._scatter)
-            variance_per_count = gain if variance_per_count is None else variance_per_count
-            readout_variance = floor if readout_variance is None else readout_variance
-        return (
-            check_positive(variance_per_count, "variance_per_count"),
-            check_positive(readout_variance, "readout_variance", zero_ok=True),
-        )
-
-    def pooled(self, noise: tuple[float, float]) -> Pooled:
-        """Average the bins of all tilts that have about the same thickness."""
-        n_pixels = np.stack([[tilt.pixels(label).size for label in range(_N_BINS)] for tilt in self.binned])
-        thickness = np.stack(
-            [
-                np.bincount(np.maximum(tilt.labels, 0), np.nan_to_num(tilt.thickness) * (tilt.labels >= 0), _N_BINS)
-                for tilt in self.binned
-            ]
-        )
-        mean_thickness = thickness / np.maximum(n_pixels, 1)
-        pools = np.where(n_pixels > 0, np.digitize(mean_thickness, _POOL_EDGES) - 1, -1)
-        kernels = np.stack([tilt.kernels for tilt in self.binned])
-        spectra, variances, pooled_kernels, sizes = [], [], [], []
-        for pool in np.unique(pools[pools >= 0]):
-            members = pools == pool
-            size = int(n_pixels[members].sum())
-            mean = self.sums[members].sum(axis=0) / size
-            spectra.append(mean)
-            variances.append(np.maximum(noise[0] * np.maximum(mean, 0) + noise[1], 1e-12) / size)
-            pooled_kernels.append(np.average(kernels[members], axis=0, weights=thickness[members]))
-            sizes.append(size)
-        if not sizes:
-            raise fail(
-                "low_loss",
-                expected=f"a specimen: pixels with t/lambda above {VACUUM_THICKNESS:g}",
-                got="vacuum only",
-                remedy="check the axis, and that low_loss and core_loss are not exchanged",
-            )
-        return Pooled(np.stack(spectra), np.stack(variances), np.stack(pooled_kernels), np.array(sizes))
-
-    def warnings(self) -> tuple[str, ...]:
-        unused = sum(int(np.count_nonzero(tilt.labels < 0)) for tilt in self.binned)
-        return (f"{unused} spectra have no usable zero-loss peak and are NaN",) if unused else ()
-
-
-def _spectra(series: SpectrumTiltSeries, tilt: int) -> NDArray[np.float32]:
-    counts = np.asarray(series.counts[tilt], dtype=np.float32)
-    return counts.reshape(-1, counts.shape[-1])
 
 
 def _check_pair(core_loss: SpectrumTiltSeries, low_loss: SpectrumTiltSeries) -> None:
@@ -426,7 +345,7 @@ def _is_strained(distortion: Distortion, states: Sequence[str]) -> bool:
 
 
 def _fit_all(
-    tilts: _Tilts, basis: Basis, distortion: Distortion, noise: tuple[float, float], *, progress: bool
+    tilts: Tilts, basis: Basis, distortion: Distortion, noise: tuple[float, float], *, progress: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Apply one linear filter per thickness bin and tilt."""
     from tqdm.auto import tqdm
@@ -440,7 +359,7 @@ def _fit_all(
         columns = np.concatenate(
             [basis.white_line_columns(tilt.kernels, distortion), basis.smooth_columns(tilt.kernels)], axis=1
         )
-        for label in range(_N_BINS):
+        for label in range(N_BINS):
             pixels = tilt.pixels(label)
             if pixels.size:
                 mean = tilts.sums[index, label] / pixels.size
