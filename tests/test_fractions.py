@@ -7,7 +7,9 @@ from tritomo_helpers.projection import Projector
 from tritomo_helpers.tomography.fractions import (
     FractionData,
     Prior,
+    PriorChoice,
     choose_prior,
+    match_sizes,
     reconstruct_fractions,
     solve,
     split_by_fission,
@@ -78,6 +80,7 @@ def dense_prior(prior, covariance):
     squared = np.square(place[:, None] - place[None]).sum(-1)
     decay = np.exp(-(depth[:, None] + depth[None]) / prior.decay_nm)
     local = prior.sd**2 * decay * np.exp(-squared / (2 * prior.length_nm**2))
+    local += prior.fine_sd**2 * decay * np.exp(-squared / (2 * prior.fine_length_nm**2))
     hats = np.arange(0.0, depth.max() + 2 * prior.hat_nm, prior.hat_nm)
     between = np.stack([np.interp(depth, hats, row) for row in np.eye(hats.size)], axis=1)
     at_hats = np.exp(-np.abs(hats[:, None] - hats[None]) / prior.depth_length_nm)
@@ -92,7 +95,15 @@ def dense_prior(prior, covariance):
 
 
 PRIOR = Prior(
-    sd=0.05, length_nm=8.0, decay_nm=30.0, depth_sd=0.04, depth_length_nm=20.0, hat_nm=2.5, state_sds=(0.5, 1.0, 2.0)
+    sd=0.05,
+    length_nm=8.0,
+    fine_sd=0.03,
+    fine_length_nm=4.0,
+    decay_nm=30.0,
+    depth_sd=0.04,
+    depth_length_nm=20.0,
+    hat_nm=2.5,
+    state_sds=(0.5, 1.0, 2.0),
 )
 
 
@@ -226,6 +237,84 @@ def test_standard_errors_are_calibrated_for_voxels_and_means():
     assert np.std(z) == pytest.approx(1.0, abs=0.1)
     assert np.mean(np.abs(z) < 1) == pytest.approx(0.683, abs=0.05)
     assert np.sqrt(np.mean(np.square(of_means))) == pytest.approx(1.0, abs=0.5)
+
+
+def ball_with(density_factor, truth, *, noise):
+    """A ball whose density is said to be `density_factor` times the true one."""
+    data, _ = sphere_data(noise=noise)
+    images = data.expected(truth) + noise * np.random.default_rng(11).standard_normal(data.images.shape)
+    return data.replace(images=images, density=data.density * density_factor.astype(np.float32))
+
+
+def test_an_error_of_the_density_is_not_taken_for_composition():
+    _, y, x = np.indices((16,) * 3) - 8
+    factor = 1 + 0.08 * np.sin(x / 1.5) * np.cos(y / 2)
+    exact = ball_with(factor, MEAN[:, None, None, None] * np.ones((3, 16, 16, 16)), noise=0.01).replace(
+        density_error=0.0
+    )
+    of_voxels = exact.replace(density_error=0.06, density_error_length_nm=8.0)
+    prior = Prior(sd=0.02, length_nm=8.0)
+    wrong = [np.nanstd(solve(data, prior).fractions[0]) for data in (exact, of_voxels)]
+    assert wrong[1] < 0.6 * wrong[0]
+    # What is invented for the errors holds it, too, and the coordinate of the density is no fraction.
+    operator = Operator(of_voxels)
+    covariance = PriorCovariance(Prior(), operator)
+    rng = np.random.default_rng(12)
+    samples = np.stack([covariance.sample(rng)[:, :, 2] for _ in range(200)])
+    assert samples.std() == pytest.approx(0.06, rel=0.1)
+    assert not operator.basis[:, 2].any()
+    modes = rng.standard_normal((*operator.shape[:2], 3, operator.shape[2])).astype(np.float32)
+    images = rng.standard_normal(operator.constant.shape).astype(np.float32)
+    assert np.vdot(operator.forward(modes), images) == pytest.approx(np.vdot(modes, operator.adjoint(images)), rel=1e-4)
+
+
+def test_contrast_of_the_signal_that_gave_the_density_is_taken_back():
+    _, y, x = np.indices((16,) * 3) - 8
+    variation = 0.03 * np.sin(x / 2.5) * np.cos(y / 3)
+    truth = MEAN[:, None, None, None] + np.stack([variation, -variation, 0 * variation])
+    contrast = np.array([-3.0, 3.0, 4.0])  # where the first state rises there seems to be less matter
+    data = ball_with(1 + np.tensordot(contrast, truth - MEAN[:, None, None, None], axes=1), truth, noise=0.03)
+    prior = Prior(sd=0.03, length_nm=10.0)
+    errors = [
+        np.nanstd((solve(data.replace(contrast=w), prior).fractions - truth)[0])
+        for w in (contrast, np.zeros(3), -contrast)
+    ]
+    assert errors[0] < 0.6 * errors[1] < 0.6 * errors[2]
+
+
+@pytest.mark.parametrize("sd", [0.025, 0.1])
+def test_sizes_are_matched_to_what_the_data_show(sd):
+    data, _ = sphere_data(noise=0.1)
+    operator = Operator(data)
+    true = Prior(sd=0.05, length_nm=12.0, state_sds=(1.0, 1.0, 0.5))
+    rng = np.random.default_rng(13)
+    invented = operator.to_volumes(
+        MEAN[:, None].astype(np.float32) + operator.basis @ PriorCovariance(true, operator).sample(rng)
+    )
+    noisy = data.replace(images=data.expected(invented) + 0.1 * rng.standard_normal(data.images.shape))
+    matched = match_sizes(noisy, Prior(sd=sd, length_nm=12.0), rng=rng)
+    fitted = matched.sd * np.array(matched.state_sds)
+    assert fitted[:2] == pytest.approx([0.05, 0.05], rel=0.4)
+    assert fitted[2] < 0.8 * fitted[:2].mean()
+
+
+def test_settings_that_cannot_be_excluded_widen_the_errors():
+    data, _ = sphere_data(noise=0.5)
+    narrow, wide = Prior(sd=0.02, length_nm=10.0), Prior(sd=0.06, length_nm=10.0)
+    rng = np.random.default_rng(14)
+    plain = solve(data, narrow, n_draws=6, rng=rng).standard_errors
+    widened = solve(data, narrow, n_draws=6, rng=rng, truth_prior=wide).standard_errors
+    assert np.nanmean(widened) > 1.5 * np.nanmean(plain)
+    choice = PriorChoice(narrow, 10.0, [(narrow, 10.0), (wide, 9.0), (Prior(sd=0.2), 2.0), (Prior(), 0.0)], "")
+    assert choice.widest() == wide
+
+
+def test_each_state_has_a_size_of_its_own():
+    data, _ = sphere_data(noise=0.3, state_sd=0.06)
+    start = Prior(sd=0.03, length_nm=15.0, state_sds=(1.0, 1.0, 1.0))
+    grid = {"sd": (0.0, 0.03, 0.06), "state_sds": (0.0, 0.3, 1.0)}
+    choice = choose_prior(data, start=start, grid=grid, rng=np.random.default_rng(15))
+    assert choice.prior.state_sds[2] < min(choice.prior.state_sds[:2])
 
 
 def test_fission_gives_independent_halves_of_the_stated_noise():

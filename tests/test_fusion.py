@@ -5,6 +5,7 @@ import pytest
 
 from tritomo_helpers import fusion
 from tritomo_helpers.containers import TiltSeries, Tomogram
+from tritomo_helpers.fusion.density import rescaled
 from tritomo_helpers.fusion.detection import ball_coverage
 from tritomo_helpers.fusion.fractions import fractions_and_gains
 from tritomo_helpers.fusion.published import less_variation
@@ -47,6 +48,7 @@ def fused(adf, maps, density, **options):
         "absorption": False,
         "n_draws": 4,
         "radii_nm": (8.0,),
+        **({} if "method" in options else {"n_splits": 1}),
         **options,
     }
     return fusion.reconstruct(adf, maps, rng=np.random.default_rng(1), **options)
@@ -110,6 +112,25 @@ def test_clusters_are_found_where_they_are_and_not_elsewhere():
     null = fusion.matched_filter(data, rng=np.random.default_rng(5), radii_nm=(11.0,), n_draws=8)
     marked = np.mean(null.z[np.isfinite(null.z)] > null.threshold(0.05))
     assert 0.01 < marked < 0.12
+
+
+def test_density_read_as_another_material_is_rescaled():
+    """By hand: Rutherford's Z squared, with its 1.95 on this ring, for half oxygen and half nickel read as oxygen."""
+    given = Tomogram(np.full((2, 2, 2), 90.0), VOXEL_NM)
+    mixed = {"O": 0.5, "Ni": 0.5}
+    result = rescaled(given, read_as={"O": 50.0, "Ni": 0.0}, fractions=mixed, extra_atoms={})
+    assert result.values == pytest.approx(90 / (0.5 + 0.5 * (28 / 8) ** 1.95), rel=0.03)
+    with_vacancies = rescaled(given, read_as={"O": 50.0, "Ni": 50.0}, fractions=mixed, extra_atoms={"Li": 0.0})
+    assert with_vacancies.values == pytest.approx(90.0, rel=1e-5)
+
+
+def test_density_follows_the_composition_found():
+    adf, maps, density, _ = experiment()
+    result = fused(adf, maps, density, read_as={"O": 50.0, "Mn": 25.0, "Ni": 25.0}, adf_contrast=True)
+    mean = result.choices["mean_fractions"]
+    expected = rescaled(density, read_as={"O": 0.5, "Mn": 0.25, "Ni": 0.25}, fractions=mean, extra_atoms={})
+    assert result.density.values == pytest.approx(expected.values, rel=1e-3)
+    assert result.data.contrast.argmax() == list(MEAN).index("Ni")
 
 
 def test_a_ball_has_its_volume_and_is_symmetric():

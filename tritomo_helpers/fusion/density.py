@@ -1,6 +1,7 @@
 """Density of the specimen from its ADF series: film subtracted, response inverted, total variation."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,82 @@ def density_from_adf(
         values = values / values[particle_mask(values)].mean()
     visible = sum(n for element, n in atoms_per_nm3.items() if element != "Li")
     return Tomogram(values * np.float32(visible), adf.pixel_size_nm, "density (atoms/nm³)")
+
+
+def scattering_contrast(
+    fractions: Mapping[str, float], extra_atoms: Mapping[str, float], **optics: Any
+) -> tuple[float, dict[str, float]]:
+    r"""Scattering onto the ADF ring per visible atom, and how it rises with each fraction.
+
+    .. math:: s = \sum_e f_e σ_e + \sum_x n_x σ_x, \qquad w_e = σ_e / s
+
+    Parameters
+    ----------
+    fractions : mapping of str to float
+        Of the visible elements, which sum to 1.
+    extra_atoms : mapping of str to float
+        Others, per visible atom.
+    **optics
+        See `spectroscopy.elastic.ring_cross_section_nm2`.
+
+    Returns
+    -------
+    float
+        s, nm² per visible atom.
+    dict of str to float
+        w of every visible element.
+
+    Examples
+    --------
+    >>> per_atom, contrast = scattering_contrast({"O": 0.5, "Ni": 0.5}, {})
+    >>> bool(contrast["Ni"] > 5 * contrast["O"])
+    True
+    """
+    sigma = {el: elastic.ring_cross_section_nm2(el, **optics) for el in (*fractions, *extra_atoms)}
+    amounts = {**fractions, **extra_atoms}
+    per_atom = sum(amounts[el] * sigma[el] for el in amounts)
+    return per_atom, {el: sigma[el] / per_atom for el in fractions}
+
+
+def rescaled(
+    density: Tomogram,
+    *,
+    read_as: Mapping[str, float],
+    fractions: Mapping[str, float],
+    extra_atoms: Mapping[str, float],
+) -> Tomogram:
+    """Visible atoms of the composition found that scatter as much as those that ADF was read as.
+
+    Parameters
+    ----------
+    density : Tomogram
+        From ADF, see `density_from_adf`, or from this function for another composition: only the mean scattering of
+        the atoms in `read_as` and in `fractions` counts.
+    read_as : mapping of str to float
+        Atoms per nm³ of the material assumed.
+    fractions, extra_atoms : mapping of str to float
+        See `scattering_contrast`.
+
+    Returns
+    -------
+    Tomogram
+
+    Examples
+    --------
+    >>> ncm111 = Tomogram(np.full((2, 2, 2), 88.0), 4.63)
+    >>> lost = {"O": 0.61, "Mn": 0.13, "Co": 0.13, "Ni": 0.13}
+    >>> fewer = rescaled(ncm111, read_as=NCM111_ATOMS_PER_NM3, fractions=lost, extra_atoms={"Li": 0.3})
+    >>> round(float(fewer.values[0, 0, 0]))
+    77
+    """
+    visible = {element: n for element, n in read_as.items() if element in fractions}
+    total = sum(visible.values())
+    assumed, _ = scattering_contrast(
+        {element: n / total for element, n in visible.items()},
+        {element: n / total for element, n in read_as.items() if element not in fractions},
+    )
+    actual, _ = scattering_contrast(fractions, extra_atoms)
+    return density.replace(values=np.asarray(density.values) * np.float32(assumed / actual))
 
 
 def particle_mask(density: np.ndarray) -> Bools:

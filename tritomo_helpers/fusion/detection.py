@@ -23,8 +23,10 @@ from ..tomography.fractions.prior import sum_zero_covariance
 
 #: Radii that are tried, nm: below 4 nm a cluster is smaller than a voxel of the published maps.
 RADII_NM = (4.0, 5.0, 6.5, 8.0, 10.0, 13.0)
+#: Share of the scores of noise that counts as high when the radius is chosen.
+_TAIL = 0.002
 #: What varies without clusters: the mean, and composition over lengths larger than theirs.
-_BACKGROUND = Prior(mean_sd=0.01, sd=0.01, length_nm=25.0)
+BACKGROUND = Prior(mean_sd=0.01, sd=0.01, length_nm=25.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Detection:
     radius_nm : float
         Radius of the cluster looked for.
     excess : mapping of float to float
-        By radius: mean square of z above its noise, in standard deviations of that.
+        By radius: how many scores are higher than almost all of the noise, in standard deviations of that number.
     """
 
     z: Floats32
@@ -72,8 +74,8 @@ def matched_filter(
     *,
     rng: np.random.Generator,
     radii_nm: Sequence[float] = RADII_NM,
-    state_sds: Sequence[float] | None = None,
-    n_draws: int = 16,
+    background: Prior = BACKGROUND,
+    n_draws: int = 12,
 ) -> Detection:
     """Score every voxel for a cluster rich in each of the states.
 
@@ -84,11 +86,12 @@ def matched_filter(
         Simulates noise.
     radii_nm : sequence of float
         Of clusters; the one whose scores stand out most from noise is taken, without knowing the truth.
-    state_sds : sequence of float, optional
-        Relative standard deviations of the states: where one is rich the others are poor in proportion to their
-        variances. By default equal.
-    n_draws : int, default 16
-        Noise simulations.
+    background : Prior
+        What varies without clusters, such as the prior that counts set aside have chosen. It is fitted and taken off
+        the data, and it is part of the simulated noise. Its `state_sds` also say what a cluster is: where one state is
+        rich the others are poor in proportion to their variances.
+    n_draws : int, default 12
+        Simulations of noise and background.
 
     Returns
     -------
@@ -97,16 +100,17 @@ def matched_filter(
     radii = [check_positive(radius, "radii_nm") for radius in radii_nm]
     operator = Operator(data)
     noise = Noise(operator)
-    solver = Solver(operator, noise, _BACKGROUND)
-    sds = np.ones(len(data.mean_fractions)) if state_sds is None else np.asarray(state_sds, dtype=np.float64)
-    check_shape(sds, "state_sds", data.mean_fractions.shape, remedy="give one per state")
+    solver = Solver(operator, noise, background)
+    given = background.state_sds
+    sds = np.ones(len(data.mean_fractions)) if given is None else np.asarray(given, dtype=np.float64)
+    check_shape(sds, "state_sds of the background", data.mean_fractions.shape, remedy="give one per state")
     covariance = sum_zero_covariance(sds)
     # Column e: what happens to all states where state e rises by 1; a state that cannot vary has none.
     spread = np.diag(covariance)
     directions = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0)
     departure = operator.from_images(data.images) - operator.constant
     scores = _scores(departure, solver, directions, radii)
-    null = np.stack([_scores(noise.sample(rng), solver, directions, radii) for _ in range(n_draws)])
+    null = np.stack([_scores(_invented(solver, rng), solver, directions, radii) for _ in range(n_draws)])
     # The noise of the scores varies slowly through the particle, a few draws do not.
     power = np.square(null).mean(axis=0)
     width = 10.0 / data.voxel_size_nm
@@ -115,12 +119,19 @@ def matched_filter(
     null = np.asarray(null / sigma, dtype=np.float32)
     excess = {}
     for i, radius in enumerate(radii):
-        by_noise = np.square(null[:, i]).mean(axis=(1, 2))
-        excess[radius] = float((np.square(z[i]).mean() - by_noise.mean()) / by_noise.std())
+        # Clusters are few: they show in the highest scores, slow variations in all of them.
+        high = np.quantile(null[:, i], 1 - _TAIL)
+        by_noise = np.mean(null[:, i] > high, axis=(1, 2))
+        excess[radius] = float((np.mean(z[i] > high) - by_noise.mean()) / max(by_noise.std(), 1e-12))
     best = int(np.argmax(list(excess.values())))
     volume = np.full((len(sds), *data.mask.shape), np.nan, dtype=np.float32)
     volume[:, data.mask] = z[best]
     return Detection(volume, null[:, best], radii[best], excess)
+
+
+def _invented(solver: Solver, rng: np.random.Generator) -> Floats32:
+    """Images of a specimen without clusters, less the constant map: background, error of the density, counts."""
+    return np.asarray(solver.operator.forward(solver.covariance.sample(rng)) + solver.noise.sample(rng))
 
 
 def _scores(departure: Floats32, solver: Solver, directions: Floats, radii: Sequence[float]) -> Floats32:
@@ -129,7 +140,8 @@ def _scores(departure: Floats32, solver: Solver, directions: Floats, radii: Sequ
     data = operator.data
     left = departure - operator.forward(solver(departure))  # neither the mean nor a slow variation is a cluster
     smeared = operator.backproject(noise.whiten_adjoint(noise.whiten(left)))
-    volumes = operator.to_volumes(np.matmul(directions.T.astype(np.float32), smeared))
+    changes = (operator.to_amounts @ directions).T.astype(np.float32)
+    volumes = operator.to_volumes(np.matmul(changes, smeared))
     shape = [fft.next_fast_len(n + 8, real=True) for n in data.mask.shape]
     spectra = fft.rfftn(volumes, s=shape, axes=(1, 2, 3))
     result = []

@@ -7,34 +7,34 @@ and mean fractions follow from sums over the particle; `tomography.fractions` do
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from .._typing import Bools, Floats, Floats32
 from .._validation import check_positive, fail
 from ..containers import Tomogram
 from ..spectroscopy.detectors import Detectors
 from ..tomography.fractions import FractionData, Prior
+from .density import rescaled, scattering_contrast
 from .inputs import ElementMaps
 
 #: Where the search for settings begins. The mean comes from sums of all counts, so it has little freedom left.
 START = Prior(sd=0.01, length_nm=9.0, decay_nm=40.0, mean_sd=0.003)
-_SDS = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045)
-_LENGTHS_NM = (5.0, 7.0, 9.0, 12.0, 16.0, 22.0)
-_DECAYS_NM = (10.0, 15.0, 25.0, 40.0, 80.0, float("inf"))
-#: Relative sd of the most abundant element (the oxygen of an oxide): 0 keeps it constant.
-_MAJORITY_SDS = (0.0, 0.25, 0.5, 1.0)
+#: Values of every setting that `fusion.reconstruct` tries; relative standard deviations are those of each element.
+GRID = {
+    "sd": (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03),
+    "length_nm": (5.0, 7.0, 9.0, 12.0, 16.0, 22.0),
+    "decay_nm": (15.0, 25.0, 40.0, 80.0, float("inf")),
+    "state_sds": (0.0, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0),
+}
 
 
-def search_grid(mean_fractions: Floats) -> dict[str, tuple[Any, ...]]:
-    """Values of every setting that `fusion.reconstruct` tries, for the elements' mean fractions."""
+def start_sds(mean_fractions: Floats) -> tuple[float, ...]:
+    """Relative standard deviations where the search begins: the most abundant element (oxygen) varies half as much."""
     majority = int(np.argmax(mean_fractions))
-    ratios = tuple(
-        tuple(ratio if i == majority else 1.0 for i in range(len(mean_fractions)))
-        for ratio in (_MAJORITY_SDS if len(mean_fractions) > 2 else (1.0,))
-    )
-    return {"sd": _SDS, "length_nm": _LENGTHS_NM, "decay_nm": _DECAYS_NM, "state_sds": ratios}
+    alone = len(mean_fractions) == 2
+    return tuple(0.5 if element == majority and not alone else 1.0 for element in range(len(mean_fractions)))
 
 
 def fraction_data(
@@ -46,7 +46,11 @@ def fraction_data(
     detectors: Detectors | None = None,
     absorption: bool = True,
     extra_atoms: Mapping[str, float] | None = None,
-    density_error: float = 0.02,
+    density_error: float = 0.01,
+    rim_error: float = 0.07,
+    density_error_length_nm: float | None = 7.0,
+    read_as: Mapping[str, float] | None = None,
+    adf_contrast: bool = False,
     n_updates: int = 2,
 ) -> FractionData:
     """Find mean fractions and gains, with absorption by what is found, and hand everything to the engine.
@@ -65,10 +69,17 @@ def fraction_data(
         False leaves both out.
     extra_atoms : mapping of str to float, optional
         Atoms that absorb and emit no line, per atom of the density, such as ``{"Li": 1 / 3}``.
-    density_error : float, default 0.02
-        Relative error of the projected density.
+    density_error, rim_error : float, default 0.01 and 0.07
+        Relative error of a voxel's density inside, and in the outermost voxels of the particle and beyond.
+    density_error_length_nm : float or None, default 7
+        Length over which it stays alike. None makes `density_error` that of the projected density at a pixel.
+    read_as : mapping of str to float, optional
+        Material that ADF was read as when it was turned into density, atoms of each element per nm³. The density is
+        rescaled to the composition found: a particle that lost oxygen has fewer atoms than its ADF seems to say.
+    adf_contrast : bool, default False
+        Whether the density comes from ADF, and so rises where heavy atoms take the place of light ones.
     n_updates : int, default 2
-        Times that absorption is computed from the composition found.
+        Times that absorption and density are computed from the composition found.
 
     Returns
     -------
@@ -84,6 +95,7 @@ def fraction_data(
     measured = maps.images.sum(axis=(2, 3), dtype=np.float64)
     fractions = per_count * measured.sum(axis=1)
     fractions = fractions / fractions.sum()
+    inner = ndimage.binary_erosion(mask)
     unit = FractionData(
         maps.images,
         maps.covariance,
@@ -92,16 +104,30 @@ def fraction_data(
         mask,
         np.full(n_elements, 1 / n_elements),
         np.full((n_elements, n_tilts), float(n_elements)),
-        density_error=density_error,
+        density_error=density_error if density_error_length_nm is None else np.where(inner, density_error, rim_error),
+        density_error_length_nm=density_error_length_nm,
         voxel_size_nm=density.voxel_size_nm,
     )
     gains = np.ones(n_tilts)
-    for _ in range(n_updates if absorption else 1):
+    extra, given = dict(extra_atoms or {}), density
+    for _ in range(n_updates if absorption or read_as else 1):
+        if read_as:
+            density = rescaled(given, read_as=read_as, fractions=_named(maps, fractions), extra_atoms=extra)
+            unit = unit.replace(density=np.asarray(density.values, dtype=np.float32))
         if absorption:
-            unit = unit.replace(weights=_weights(maps, density, fractions, detectors, extra_atoms or {}))
+            unit = unit.replace(weights=_weights(maps, density, fractions, detectors, extra))
         path = unit.expected().sum(axis=(2, 3), dtype=np.float64)  # density times weights, summed over the image
         fractions, gains = fractions_and_gains(measured, path, per_count, fractions)
-    return unit.replace(mean_fractions=fractions, gains=gains / per_count[:, None])
+    contrast = scattering_contrast(_named(maps, fractions), extra)[1] if adf_contrast else None
+    return unit.replace(
+        mean_fractions=fractions,
+        gains=gains / per_count[:, None],
+        contrast=None if contrast is None else np.array([contrast[element] for element in maps.elements]),
+    )
+
+
+def _named(maps: ElementMaps, fractions: Floats) -> dict[str, float]:
+    return dict(zip(maps.elements, np.maximum(fractions, 0).tolist(), strict=True))
 
 
 def check_k_factors(k_factors: Mapping[str, float], elements: tuple[str, ...]) -> Floats:
@@ -152,7 +178,7 @@ def _weights(
 ) -> Floats32:
     from .. import eds
 
-    composition = dict(zip(maps.elements, np.maximum(fractions, 0).tolist(), strict=True)) | dict(extra_atoms)
+    composition = _named(maps, fractions) | dict(extra_atoms)
     weights = eds.absorption_weights(
         density,
         composition=composition,

@@ -11,10 +11,11 @@ from .._typing import Bools
 from .._validation import check_option, check_shape
 from ..containers import TiltSeries, Tomogram
 from ..spectroscopy.detectors import Detectors
-from ..tomography.fractions import FractionData, choose_prior, solve
+from ..spectroscopy.elastic import NCM111_ATOMS_PER_NM3
+from ..tomography.fractions import FractionData, choose_prior, match_sizes, solve
 from .density import density_from_adf, particle_mask, series_signal
-from .detection import RADII_NM, Detection, matched_filter
-from .fractions import START, check_k_factors, fraction_data, search_grid
+from .detection import BACKGROUND, RADII_NM, Detection, matched_filter
+from .fractions import GRID, START, check_k_factors, fraction_data, start_sds
 from .inputs import ElementMaps, element_maps
 from .published import published_fusion
 
@@ -107,8 +108,8 @@ def reconstruct(
     radii_nm : sequence of float
         Radii of clusters to look for.
     **options
-        For ``"fractions"``: `density_error`, `extra_atoms` (see `fraction_data`), `min_gain` and `n_splits` of the
-        choice. For ``"published"``: those of `published_fusion`.
+        For ``"fractions"``: `density_error`, `extra_atoms`, `read_as`, `adf_contrast` (see `fraction_data`), `min_gain`
+        and `n_splits` of the choice. For ``"published"``: those of `published_fusion`.
 
     Returns
     -------
@@ -138,8 +139,10 @@ def reconstruct(
     check_option(method, "method", METHODS)
     checked = element_maps(maps, adf, alignment=alignment)
     check_k_factors(k_factors, checked.elements)
+    of_density: dict[str, Any] = {}
     if density is None:
         density = density_from_adf(adf, beam_counts=beam_counts, alignment=alignment)
+        of_density = {"adf_contrast": True, "read_as": NCM111_ATOMS_PER_NM3 if beam_counts is not None else None}
     n_y, n_x = checked.images.shape[2:]
     values = np.asarray(density.values)
     check_shape(values, "density", (values.shape[0], n_y, n_x), remedy="reconstruct it on the grid of the maps")
@@ -150,17 +153,26 @@ def reconstruct(
     rng = np.random.default_rng(0) if rng is None else rng
     of_choice = {name: options.pop(name) for name in ("min_gain", "n_splits") if name in options}
     data = fraction_data(
-        checked, density, particle, k_factors=k_factors, detectors=detectors, absorption=absorption, **options
+        checked,
+        density,
+        particle,
+        k_factors=k_factors,
+        detectors=detectors,
+        absorption=absorption,
+        **(of_density | options),
     )
-    grid = search_grid(data.mean_fractions)
-    start = replace(START, state_sds=grid["state_sds"][len(grid["state_sds"]) // 2])
-    choice = choose_prior(data, start=start, grid=grid, rng=rng, **of_choice)
-    volumes = solve(data, choice.prior, n_draws=n_draws, rng=rng)
-    detector = matched_filter(data, rng=rng, radii_nm=radii_nm, state_sds=choice.prior.state_sds)
+    density = density.replace(values=data.density)
+    start = replace(START, state_sds=start_sds(data.mean_fractions))
+    choice = choose_prior(data, start=start, grid=GRID, rng=rng, **of_choice)
+    prior = match_sizes(data, choice.prior, rng=rng)
+    volumes = solve(data, prior, n_draws=n_draws, rng=rng, truth_prior=choice.widest())
+    background = BACKGROUND if prior.is_constant else prior
+    detector = matched_filter(data, rng=rng, radii_nm=radii_nm, background=background)
     thresholds = {rate: detector.threshold(rate) for rate in (0.05, 0.01, 0.001)}
     choices = {
         "method": method,
-        "prior": choice.prior,
+        "prior": prior,
+        "prior_of_errors": choice.widest(),
         "why": choice.why,
         "gain": choice.gain,
         "chi2_per_pixel": volumes.chi2_per_pixel,

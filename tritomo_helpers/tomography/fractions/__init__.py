@@ -6,6 +6,7 @@ their forward weights come in; fractions with standard errors and the settings c
 
 from .choice import PriorChoice, choose_prior, reconstruct_fractions, split_by_fission
 from .data import FractionData
+from .matching import match_sizes
 from .posterior import FractionVolumes, solve
 from .prior import Prior
 
@@ -15,6 +16,7 @@ __all__ = [
     "Prior",
     "PriorChoice",
     "choose_prior",
+    "match_sizes",
     "reconstruct_fractions",
     "solve",
     "split_by_fission",

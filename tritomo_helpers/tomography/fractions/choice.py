@@ -13,6 +13,7 @@ from .data import FractionData, Operator
 from .posterior import FractionVolumes, Noise, Solver, solve
 from .prior import Prior
 
+_TYPICAL_DEPTH_NM = 20.0
 #: Variance of the images that are fitted is 1 + k times that of all counts, as if 1 / (1 + k) = 70 % had been kept.
 _FISSION = 3 / 7
 
@@ -35,6 +36,26 @@ class PriorChoice:
     gain: float
     tried: list[tuple[Prior, float]]
     why: str
+
+    def widest(self, *, within: float = 2.0) -> Prior:
+        """Return the setting tried with the largest variation that the data set aside cannot exclude.
+
+        Parameters
+        ----------
+        within : float, default 2
+            Log units below the best, as two standard deviations of one setting.
+        """
+        if self.prior.is_constant:
+            return self.prior
+        possible = [prior for prior, gain in self.tried if gain >= self.gain - within and not prior.is_constant]
+        return max(possible, key=_variation)
+
+
+def _variation(prior: Prior) -> float:
+    """Rough mean square of the variation: its size at the surface, and how far down it reaches."""
+    sds = np.ones(2) if prior.state_sds is None else np.asarray(prior.state_sds)
+    reach = 1 / (1 + 2 * _TYPICAL_DEPTH_NM / prior.decay_nm)
+    return float((prior.sd**2 + prior.fine_sd**2 + prior.depth_sd**2) * np.square(sds).mean() * reach)
 
 
 def split_by_fission(data: FractionData, *, rng: np.random.Generator) -> tuple[Floats32, Floats32]:
@@ -121,7 +142,8 @@ def choose_prior(
         Where the search begins.
     grid : mapping of str to sequence
         Values of fields of the prior in order of size, such as ``{"sd": (0, 0.01, 0.02)}``. From `start` each is
-        walked up and down for as long as the likelihood rises, until no field moves any more.
+        walked up and down for as long as the likelihood rises, until no field moves any more. Numbers for
+        ``"state_sds"`` are those of each state, tuples are those of all.
     rng : numpy.random.Generator
         Splits the data.
     n_splits : int, default 2
@@ -162,11 +184,11 @@ def choose_prior(
             check_shape(images, f"splits[{i}]", data.images.shape, remedy="thin the images of the data")
     judge = _Judge(data, splits)
     constant = judge.score(start.constant())
-    best, improved = start, True
+    settings, best, improved = _settings(grid, len(data.mean_fractions)), start, True
     while improved:
         before = judge.score(best)
-        for name, values in grid.items():
-            best = _walk(best, name, list(values), judge)
+        for setting, values in settings:
+            best = _walk(best, setting, values, judge)
         improved = judge.score(best) > before
     gain = judge.score(best) - constant
     tried = [(prior, score - constant) for prior, score in judge.scores.items()]
@@ -176,17 +198,48 @@ def choose_prior(
     return PriorChoice(best, gain, tried, f"gains {gain:.1f} log units over the constant map on counts set aside")
 
 
-def _walk(best: Prior, name: str, values: list[Any], judge: _Judge) -> Prior:
+@dataclass(frozen=True)
+class _Setting:
+    """One number of a prior, or one of its tuple of standard deviations."""
+
+    name: str
+    state: int | None = None
+
+    def of(self, prior: Prior) -> Any:
+        value = getattr(prior, self.name)
+        return value if self.state is None else value[self.state]
+
+    def put(self, prior: Prior, value: Any) -> Prior | None:
+        """Return the prior with another value, or None if fewer than two states could vary."""
+        if self.state is not None:
+            sds = list(getattr(prior, self.name))
+            sds[self.state] = value
+            if sum(sd > 0 for sd in sds) < 2:
+                return None
+            value = tuple(sds)
+        return replace(prior, **{self.name: value})
+
+
+def _settings(grid: Mapping[str, Sequence[Any]], n_states: int) -> list[tuple[_Setting, list[Any]]]:
+    settings = []
+    for name, values in grid.items():
+        of_each = name == "state_sds" and all(isinstance(value, float) for value in values)
+        settings += [(_Setting(name, state), list(values)) for state in (range(n_states) if of_each else [None])]
+    return settings
+
+
+def _walk(best: Prior, setting: _Setting, values: list[Any], judge: _Judge) -> Prior:
     """Step along the values of one setting, up or down, for as long as the score rises."""
-    if best.is_constant and name not in ("sd", "depth_sd"):
+    if best.is_constant and setting.name not in ("sd", "fine_sd", "depth_sd"):
         return best  # without variation its lengths mean nothing
-    if getattr(best, name) not in values:
-        best = max((replace(best, **{name: value}) for value in values), key=judge.score)
+    if setting.of(best) not in values:
+        others = [prior for value in values if (prior := setting.put(best, value)) is not None]
+        best = max(others, key=judge.score)
     for step in (1, -1):
-        i = values.index(getattr(best, name)) + step
+        i = values.index(setting.of(best)) + step
         while 0 <= i < len(values):
-            neighbor = replace(best, **{name: values[i]})
-            if judge.score(neighbor) <= judge.score(best):
+            neighbor = setting.put(best, values[i])
+            if neighbor is None or judge.score(neighbor) <= judge.score(best):
                 break
             best, i = neighbor, i + step
     return best

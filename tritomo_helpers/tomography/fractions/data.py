@@ -4,6 +4,9 @@ r"""What was measured of the fractions, and the operator that predicts it.
 
 for channel c and tilt t, with the projection M, the density ρ, the forward weights G (absorption, for one) and the
 gains k. The noise n has a covariance between the channels of a pixel and none between pixels.
+
+Where the density was measured by a signal that itself depends on the fractions (dark field by heavy atoms), it is the
+density *times* 1 + Σ w_c (f_c - mean), with the contrast w of every state; to first order that is taken back.
 """
 
 from dataclasses import dataclass, replace
@@ -39,8 +42,14 @@ class FractionData:
         Image per density times fraction times voxel of path.
     weights : ndarray, shape (channel, tilt, z, y, x), optional
         Forward weights G; None means 1.
-    density_error : float, default 0
-        Relative error of the projected density at a pixel, shared by all channels.
+    density_error : float or ndarray, shape (z, y, x), default 0
+        Relative error of the density, shared by all channels: of its projection at every pixel, or of every voxel if
+        its length is given; only then may it differ from voxel to voxel, such as at the rim.
+    density_error_length_nm : float, optional
+        Length of the Gaussian correlation of a voxel's error, nm. The error is then reconstructed beside the fractions.
+    contrast : ndarray, shape (channel,), optional
+        By how much the density given rises, relative to itself, where the fraction of a state rises by 1. None means
+        that it does not depend on the fractions.
     voxel_size_nm : float, default 1
         Side of a voxel and of a pixel, nm.
 
@@ -75,7 +84,9 @@ class FractionData:
     mean_fractions: Floats
     gains: Floats
     weights: Floats32 | None = None
-    density_error: float = 0.0
+    density_error: float | Floats32 = 0.0
+    density_error_length_nm: float | None = None
+    contrast: Floats | None = None
     voxel_size_nm: float = 1.0
 
     def __post_init__(self) -> None:
@@ -125,7 +136,17 @@ class FractionData:
         if self.weights is not None:
             put("weights", np.asarray(self.weights, dtype=np.float32))
             check_shape(self.weights, "weights", (n_channels, n_tilts, *volume))
-        check_positive(self.density_error, "density_error", zero_ok=True)
+        if self.contrast is not None:
+            put("contrast", np.asarray(self.contrast, dtype=np.float64))
+            check_shape(self.contrast, "contrast", (n_channels,), remedy="give one value per channel")
+            check_finite(self.contrast, "contrast")
+        if self.density_error_length_nm is None:
+            check_shape(np.asarray(self.density_error), "density_error", (), remedy="give its length, or one number")
+            check_positive(float(self.density_error), "density_error", zero_ok=True)
+        else:
+            check_positive(self.density_error_length_nm, "density_error_length_nm", remedy="try the size of a voxel")
+            put("density_error", np.broadcast_to(np.asarray(self.density_error, dtype=np.float32), volume))
+            check_finite(self.density_error, "density_error")
         check_positive(self.voxel_size_nm, "voxel_size_nm", remedy="give it in nm")
 
     def replace(self, **changes: Any) -> "FractionData":
@@ -138,7 +159,8 @@ class FractionData:
         if fractions is None:
             return operator.to_images(operator.constant)
         cells = np.nan_to_num(operator.from_volumes(fractions))
-        return operator.to_images(operator.project(cells))
+        departure = cells - self.mean_fractions.astype(np.float32)[:, None]
+        return operator.to_images(operator.constant + operator.project(np.matmul(operator.to_amounts, departure)))
 
 
 def sum_zero_basis(n_states: int) -> Floats:
@@ -169,8 +191,18 @@ class Operator:
         self.box = tuple(_extent(filled, axis) for axis in range(3))
         z, y, x = self.box
         self.shape = (z.stop - z.start, x.stop - x.start, y.stop - y.start)
-        self.basis = sum_zero_basis(len(data.mean_fractions)).astype(np.float32)
-        self.density = self._cut(data.density)
+        basis = sum_zero_basis(len(data.mean_fractions)).astype(np.float32)
+        # From departures of the fractions to those of the atoms: fewer atoms where each of them shows more.
+        mean = data.mean_fractions
+        contrast = np.zeros_like(mean) if data.contrast is None else data.contrast - data.contrast @ mean
+        self.to_amounts = (np.eye(len(mean)) - np.outer(mean, contrast)).astype(np.float32)
+        of_images = self.to_amounts @ basis
+        if data.density_error_length_nm is not None:
+            # One more coordinate, the error of the density: it changes all amounts alike, and no fraction.
+            of_images = np.column_stack([of_images, mean]).astype(np.float32)
+            basis = np.column_stack([basis, np.zeros_like(mean)]).astype(np.float32)
+        self.basis, self.image_basis = basis, of_images
+        self.density = self.cut(data.density)
         projector = Projector(
             data.tilt_angles_deg, (data.density.shape[0], data.density.shape[2]), n_pixels=data.images.shape[3]
         )
@@ -198,7 +230,8 @@ class Operator:
         weights = self.data.weights[:, :, z, y, x].transpose(1, 2, 4, 0, 3)  # (tilt, z, x, channel, y)
         return [np.ascontiguousarray(w).reshape(cells) * density for w in weights]
 
-    def _cut(self, volume: NDArray[Any]) -> Floats32:
+    def cut(self, volume: NDArray[Any]) -> Floats32:
+        """Cut the box from (z, y, x): (z, x, y)."""
         return np.ascontiguousarray(volume[self.box].transpose(0, 2, 1), dtype=np.float32)
 
     def from_volumes(self, volumes: NDArray[Any]) -> Floats32:
@@ -240,11 +273,11 @@ class Operator:
 
     def forward(self, modes: Floats32) -> Floats32:
         """Images of a departure from the constant map, given by its coordinates (z, x, mode, y)."""
-        return self.project(np.matmul(self.basis, modes))
+        return self.project(np.matmul(self.image_basis, modes))
 
     def adjoint(self, images: Floats32) -> Floats32:
         """Apply the adjoint of `forward`."""
-        return np.asarray(np.matmul(self.basis.T, self.backproject(images)))
+        return np.asarray(np.matmul(self.image_basis.T, self.backproject(images)))
 
 
 def _extent(mask: Bools, axis: int) -> slice:

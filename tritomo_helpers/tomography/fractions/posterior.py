@@ -44,8 +44,8 @@ class FractionVolumes:
 class Noise:
     """Whitening of images (tilt, x, channel, y): the noise of every pixel becomes uncorrelated with variance 1.
 
-    The density's error is common to the channels of a pixel and proportional to the constant map's images; pixels
-    where the specimen does not project become 0.
+    An error of the projected density is common to the channels of a pixel and proportional to the constant map's
+    images; pixels where the specimen does not project become 0.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ class Noise:
 
     def __init__(self, operator: Operator, *, scale: float = 1.0, density_error: float | None = None) -> None:
         data = operator.data
-        relative = data.density_error if density_error is None else density_error
+        of_pixels = data.density_error if data.density_error_length_nm is None else 0.0
+        relative = of_pixels if density_error is None else density_error
         covariance = data.covariance[:, :, :, operator.box[1]].transpose(2, 4, 3, 0, 1)  # (tilt, x, y, c, c)
         at_pixels = scale * covariance[operator.seen].astype(np.float64)
         expected = relative * operator.constant.transpose(0, 1, 3, 2)[operator.seen].astype(np.float64)
@@ -151,7 +152,12 @@ def _dot(a: Floats32, b: Floats32) -> float:
 
 
 def solve(
-    data: FractionData, prior: Prior, *, n_draws: int = 0, rng: np.random.Generator | None = None
+    data: FractionData,
+    prior: Prior,
+    *,
+    n_draws: int = 0,
+    rng: np.random.Generator | None = None,
+    truth_prior: Prior | None = None,
 ) -> FractionVolumes:
     """Reconstruct fractions with given settings.
 
@@ -163,6 +169,9 @@ def solve(
         Draws for the standard errors; each costs one more solution.
     rng : numpy.random.Generator, optional
         Needed for draws.
+    truth_prior : Prior, optional
+        Of the specimens that are invented for the standard errors, if they shall allow for more than `prior` does. The
+        errors then hold the bias of a prior that is too narrow.
 
     Returns
     -------
@@ -208,12 +217,14 @@ def solve(
     errors = np.full_like(fractions, np.nan)
     draws = np.empty((0, len(mean), int(data.mask.sum())), dtype=np.float32)
     if n_draws and rng is not None:
-        draws, variance = _simulate_and_solve(solver, n_draws, rng)
+        draws, variance = _simulate_and_solve(solver, n_draws, rng, truth_prior)
         errors[:, data.mask] = np.sqrt(variance)
     return FractionVolumes(fractions, errors, draws, prior, _dot(residual, residual) / noise.n_values, n_steps)
 
 
-def _simulate_and_solve(solver: Solver, n_draws: int, rng: np.random.Generator) -> tuple[Floats32, Floats32]:
+def _simulate_and_solve(
+    solver: Solver, n_draws: int, rng: np.random.Generator, truth_prior: Prior | None
+) -> tuple[Floats32, Floats32]:
     """Draws of the error (draw, state, voxel), and its variance (state, voxel)."""
     operator = solver.operator
     mask = operator.data.mask
@@ -222,15 +233,18 @@ def _simulate_and_solve(solver: Solver, n_draws: int, rng: np.random.Generator) 
         return operator.to_volumes(cells)[:, mask]
 
     errors = []
+    invent = solver.covariance if truth_prior is None else PriorCovariance(truth_prior, operator)
     estimate_power = np.zeros((len(operator.data.mean_fractions), int(mask.sum())), dtype=np.float32)
     for _ in range(n_draws):
-        truth = solver.covariance.sample(rng)
+        truth = invent.sample(rng)
         estimate = solver(operator.forward(truth) + solver.noise.sample(rng))
         errors.append(at_voxels(np.matmul(operator.basis, estimate - truth)))
         estimate_power += np.square(at_voxels(np.matmul(operator.basis, estimate))) / np.float32(n_draws)
     draws = np.stack(errors)
-    before = at_voxels(solver.covariance.state_variance(operator.basis))
+    before = at_voxels(invent.state_variance(operator.basis))
     from_errors = np.square(draws).mean(axis=0)
+    if truth_prior is not None:  # estimate and error are independent only where the prior is that of the truth
+        return draws, np.asarray(_smoothed(from_errors / before, solver) * before, dtype=np.float32)
     # Weights from the means over all voxels: those of a voxel would depend on its own draws.
     explained = np.sum(estimate_power, axis=1, keepdims=True)
     left = from_errors.sum(axis=1, keepdims=True)
@@ -243,7 +257,8 @@ def _simulate_and_solve(solver: Solver, n_draws: int, rng: np.random.Generator) 
 def _smoothed(values: Floats32, solver: Solver) -> Floats32:
     """Average (state, voxel) over half the prior's length: a few draws are noisy, and the share left varies slowly."""
     prior, mask = solver.covariance.prior, solver.operator.data.mask
-    sigma = (prior.length_nm if prior.sd else prior.hat_nm) / 2 / solver.operator.data.voxel_size_nm
+    length_nm = prior.length_nm if prior.sd else prior.fine_length_nm if prior.fine_sd else prior.hat_nm
+    sigma = length_nm / 2 / solver.operator.data.voxel_size_nm
     volume = np.zeros((len(values), *mask.shape), dtype=np.float32)
     volume[:, mask] = values
     inside = ndimage.gaussian_filter(mask.astype(np.float32), sigma)[mask]

@@ -1,11 +1,12 @@
 r"""What is assumed about how fractions vary in space: a Gaussian process on the coordinates of their departure.
 
 .. math:: \langle c_k c_l' \rangle = \delta_{kl}\, m^2 + W_{kl} \Big[s_d^2\, e^{-|d - d'| / l_d}
-          + s^2\, e^{-(d + d') / L}\, e^{-r^2 / 2 l^2}\Big]
+          + e^{-(d + d') / L} \sum_j s_j^2\, e^{-r^2 / 2 l_j^2}\Big]
 
 with the depth d below the surface, the distance r, and W the covariance of sum-zero departures from independent
-states of the given relative standard deviations (the unit matrix when they are equal). The Gaussian of length l is a
-product of three one-dimensional ones, so it is applied as three small matrices, exactly and without padding.
+states of the given relative standard deviations (the unit matrix when they are equal). There are two lengths, that of
+slow variations and a finer one, such as that of small clusters. The Gaussian of each is a product of three
+one-dimensional ones, so it is applied as three small matrices, exactly and without padding.
 """
 
 from dataclasses import dataclass, replace
@@ -31,8 +32,12 @@ class Prior:
         Standard deviation of a fraction's local variation at the surface, m. 0 leaves it out.
     length_nm : float, default 14
         Length l of the Gaussian correlation, nm.
+    fine_sd : float, default 0
+        Standard deviation at the surface of a finer local variation beside it. 0 leaves it out.
+    fine_length_nm : float, default 4
+        Length of its Gaussian correlation, nm.
     decay_nm : float, default inf
-        Depth L over which the local variation decays, nm.
+        Depth L over which both local variations decay, nm.
     depth_sd : float, default 0
         Standard deviation of the variation with depth alone. 0 leaves it out.
     depth_length_nm : float, default 40
@@ -57,6 +62,8 @@ class Prior:
 
     sd: float = 0.0
     length_nm: float = 14.0
+    fine_sd: float = 0.0
+    fine_length_nm: float = 4.0
     decay_nm: float = float("inf")
     depth_sd: float = 0.0
     depth_length_nm: float = 40.0
@@ -65,9 +72,9 @@ class Prior:
     state_sds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("sd", "depth_sd"):
+        for name in ("sd", "fine_sd", "depth_sd"):
             check_positive(getattr(self, name), name, zero_ok=True)
-        for name in ("length_nm", "depth_length_nm", "hat_nm", "mean_sd"):
+        for name in ("length_nm", "fine_length_nm", "depth_length_nm", "hat_nm", "mean_sd"):
             check_positive(getattr(self, name), name)
         if not self.decay_nm > 0:
             raise fail("decay_nm", expected="above zero, or inf", got=self.decay_nm, remedy="give a depth in nm")
@@ -83,11 +90,11 @@ class Prior:
     @property
     def is_constant(self) -> bool:
         """Whether no variation is assumed."""
-        return self.sd == 0 and self.depth_sd == 0
+        return self.sd == 0 and self.fine_sd == 0 and self.depth_sd == 0
 
     def constant(self) -> "Prior":
         """Return the prior of the constant map."""
-        return replace(self, sd=0.0, depth_sd=0.0)
+        return replace(self, sd=0.0, fine_sd=0.0, depth_sd=0.0)
 
 
 def sum_zero_covariance(state_sds: Floats) -> Floats:
@@ -113,27 +120,32 @@ class PriorCovariance:
         check_shape(sds, "state_sds", (n_states,), remedy="give one per state")
         basis = operator.basis.astype(np.float64)
         self.mixing = (basis.T @ sum_zero_covariance(sds) @ basis).astype(np.float32)
+        data = operator.data
+        # The last coordinate is the error of the density, where its length is given: no fraction, and not of mean zero.
+        self.of_density = len(self.mixing) - 1 if data.density_error_length_nm is not None else None
+        self.operator = operator
         distance = ndimage.distance_transform_edt(operator.data.mask) * self.voxel_nm
         depth = np.maximum(distance - self.voxel_nm / 2, 0.0)
         self.depth_nm = depth[operator.box].transpose(0, 2, 1)
 
     @cached_property
-    def amplitude(self) -> Floats32:
-        """Local standard deviation, shape (z, x, 1, y)."""
-        decay = np.exp(-self.depth_nm / self.prior.decay_nm)
-        return np.asarray(self.prior.sd * decay[:, :, None, :], dtype=np.float32)
+    def decay(self) -> Floats32:
+        """Amplitude of local variations over that at the surface, shape (z, x, 1, y)."""
+        return np.asarray(np.exp(-self.depth_nm / self.prior.decay_nm)[:, :, None, :], dtype=np.float32)
 
     @cached_property
-    def correlations(self) -> list[Floats]:
-        """The Gaussian along z, x and y."""
-        scale = self.prior.length_nm / self.voxel_nm
-        apart = [np.subtract.outer(np.arange(n), np.arange(n)) / scale for n in self.shape]
-        return [np.exp(-0.5 * distance**2) for distance in apart]
+    def local(self) -> list[tuple[float, list[Floats]]]:
+        """Standard deviation at the surface of each local variation, and its correlation along z, x and y."""
+        prior = self.prior
+        scales = ((prior.sd, prior.length_nm), (prior.fine_sd, prior.fine_length_nm))
+        return [(sd, [_gaussian(n, length / self.voxel_nm) for n in self.shape]) for sd, length in scales if sd]
 
     @cached_property
-    def kernels(self) -> list[Floats32]:
-        """The correlations in float32."""
-        return [kernel.astype(np.float32) for kernel in self.correlations]
+    def kernels(self) -> list[list[Floats32]]:
+        """The correlations in float32, the first of each with the variance in it."""
+        return [
+            [(f * k).astype(np.float32) for f, k in zip((sd**2, 1, 1), along, strict=True)] for sd, along in self.local
+        ]
 
     @cached_property
     def hats(self) -> Any:
@@ -155,17 +167,34 @@ class PriorCovariance:
     def apply(self, modes: Floats32) -> Floats32:
         """Multiply coordinates by their prior covariance."""
         total = modes.sum(axis=(0, 1, 3), dtype=np.float64)
-        mean = np.asarray(self.prior.mean_sd**2 * total, dtype=np.float32)[:, None]
-        if self.prior.is_constant:
+        mean = np.asarray(self.prior.mean_sd**2 * self._is_fraction * total, dtype=np.float32)[:, None]
+        if self.prior.is_constant and self.of_density is None:
             return np.broadcast_to(mean, modes.shape)
         varied = np.zeros_like(modes)
-        if self.prior.sd:
-            varied += self.amplitude * _along_axes(self.kernels, self.amplitude * modes)
+        if self.kernels:
+            decayed = self.decay * modes
+            varied += self.decay * sum(_along_axes(kernels, decayed) for kernels in self.kernels)
         if self.prior.depth_sd:
             columns = modes.transpose(0, 1, 3, 2).reshape(-1, modes.shape[2])
             at_hats = self.depth_covariance @ (self.hats.T @ columns)
             varied += self._from_hats(at_hats)
-        return np.asarray(mean + np.matmul(self.mixing, varied))
+        result = np.asarray(mean + np.matmul(self.mixing, varied))
+        if self.of_density is not None:
+            own, (sd, along) = slice(self.of_density, None), self.density_error
+            result[:, :, own] = sd * _along_axes([kernel.astype(np.float32) for kernel in along], sd * modes[:, :, own])
+        return result
+
+    @cached_property
+    def _is_fraction(self) -> Floats:
+        return np.array([mode != self.of_density for mode in range(len(self.mixing))], dtype=np.float64)
+
+    @cached_property
+    def density_error(self) -> tuple[Floats32, list[Floats]]:
+        """Standard deviation of the density's relative error, (z, x, 1, y), and its correlation along z, x and y."""
+        data = self.operator.data
+        length_px = (data.density_error_length_nm or 1.0) / self.voxel_nm
+        sd = self.operator.cut(np.asarray(data.density_error))[:, :, None, :]
+        return sd, [_gaussian(n, length_px) for n in self.shape]
 
     def _from_hats(self, at_hats: NDArray[Any]) -> Floats32:
         columns = self.hats @ at_hats.astype(np.float32)
@@ -175,23 +204,33 @@ class PriorCovariance:
         """Draw coordinates (z, x, mode, y)."""
         n_modes = len(self.mixing)
         drawn = np.zeros((*self.shape[:2], n_modes, self.shape[2]), dtype=np.float32)
-        if self.prior.sd:
-            white = np.asarray(rng.standard_normal(drawn.shape), dtype=np.float32)
-            drawn += self.amplitude * _along_axes([_root(kernel) for kernel in self.correlations], white)
+        for sd, correlations in self.local:
+            white = np.float32(sd) * np.asarray(rng.standard_normal(drawn.shape), dtype=np.float32)
+            drawn += self.decay * _along_axes([_root(kernel) for kernel in correlations], white)
         if self.prior.depth_sd:
             drawn += self._from_hats(_root(self.depth_covariance) @ rng.standard_normal((self.hats.shape[1], n_modes)))
-        mean = self.prior.mean_sd * rng.standard_normal(n_modes)
-        return np.asarray(np.matmul(_root(self.mixing), drawn) + mean[:, None], dtype=np.float32)
+        mean = self.prior.mean_sd * self._is_fraction * rng.standard_normal(n_modes)
+        result = np.asarray(np.matmul(_root(self.mixing), drawn) + mean[:, None], dtype=np.float32)
+        if self.of_density is not None:
+            error, along = self.density_error
+            white = np.asarray(rng.standard_normal(error.shape), dtype=np.float32)
+            result[:, :, self.of_density :] = error * _along_axes([_root(kernel) for kernel in along], white)
+        return result
 
     def state_variance(self, basis: Floats32) -> Floats32:
         """Prior variance of every fraction, shape (z, x, state, y)."""
-        local = np.square(self.amplitude[:, :, 0])
+        local = np.float32(sum(sd**2 for sd, _ in self.local)) * np.square(self.decay[:, :, 0])
         if self.prior.depth_sd:
             at_depth = np.asarray((self.hats @ self.depth_covariance) * self.hats.toarray()).sum(axis=1)
             local = local + at_depth.reshape(self.shape)
         varied = np.diag(basis @ self.mixing @ basis.T)[:, None]
         mean = self.prior.mean_sd**2 * np.square(basis).sum(axis=1)[:, None]
         return np.asarray(mean + varied * local[:, :, None], dtype=np.float32)
+
+
+def _gaussian(n: int, length_px: float) -> Floats:
+    """Gaussian correlation of n voxels in a row."""
+    return np.exp(-0.5 * np.square(np.subtract.outer(np.arange(n), np.arange(n)) / length_px))
 
 
 def _along_axes(kernels: list[Floats32], cells: Floats32) -> Floats32:
