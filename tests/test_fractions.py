@@ -15,7 +15,7 @@ from tritomo_helpers.tomography.fractions import (
     split_by_fission,
 )
 from tritomo_helpers.tomography.fractions.data import Operator, sum_zero_basis
-from tritomo_helpers.tomography.fractions.posterior import Noise
+from tritomo_helpers.tomography.fractions.posterior import Noise, null_images
 from tritomo_helpers.tomography.fractions.prior import PriorCovariance
 
 MEAN = np.array([0.6, 0.3, 0.1])
@@ -263,6 +263,9 @@ def test_an_error_of_the_density_is_not_taken_for_composition():
     samples = np.stack([covariance.sample(rng)[:, :, 2] for _ in range(200)])
     assert samples.std() == pytest.approx(0.06, rel=0.1)
     assert not operator.basis[:, 2].any()
+    noise = Noise(operator)
+    shown = np.stack([null_images(operator, noise, rng)[operator.seen.nonzero()[0][0]] for _ in range(20)])
+    assert shown.std() > 2 * 0.01, "the error of the density is part of a null"
     modes = rng.standard_normal((*operator.shape[:2], 3, operator.shape[2])).astype(np.float32)
     images = rng.standard_normal(operator.constant.shape).astype(np.float32)
     assert np.vdot(operator.forward(modes), images) == pytest.approx(np.vdot(modes, operator.adjoint(images)), rel=1e-4)

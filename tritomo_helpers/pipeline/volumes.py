@@ -11,7 +11,7 @@ from ..particles import Verdict
 from ..particles.shells import Shells
 from ..tomography.fractions import FractionData, Prior
 from ..tomography.fractions.data import Operator
-from ..tomography.fractions.posterior import Noise, Solver
+from ..tomography.fractions.posterior import Noise, Solver, null_images
 
 N_NULL_DRAWS = 39
 """Twice the least number for a level of 5 %."""
@@ -102,7 +102,7 @@ def estimates(
         return operator.to_volumes(np.matmul(operator.basis, solver(departure)))[:, data.mask]
 
     measured = at_voxels(operator.from_images(data.images) - operator.constant)
-    null = np.stack([at_voxels(noise.sample(rng)) for _ in range(n_draws)])
+    null = np.stack([at_voxels(null_images(operator, noise, rng)) for _ in range(n_draws)])
     mean = data.mean_fractions.astype(np.float32)[:, None]
     return Estimates(names, data.mask, measured + mean, null + mean)
 

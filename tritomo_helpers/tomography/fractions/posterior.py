@@ -147,6 +147,14 @@ class Solver:
         return self.noise.whiten(self.operator.forward(self.modes(whitened)))
 
 
+def null_images(operator: Operator, noise: Noise, rng: np.random.Generator) -> Floats32:
+    """Draw what a specimen of one composition shows besides the constant map: noise, and its density's error."""
+    images = noise.sample(rng)
+    if operator.data.density_error_length_nm is None:
+        return images  # the noise of the pixels holds it
+    return np.asarray(images + operator.forward(PriorCovariance(Prior(mean_sd=1e-9), operator).sample(rng)))
+
+
 def _dot(a: Floats32, b: Floats32) -> float:
     return float(np.dot(a.ravel(), b.ravel()))
 
