@@ -1,9 +1,5 @@
 """Simulated tilt series: what was promised of dose, geometry, contrast and noise, checked against independent sums."""
 
-import hashlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -236,25 +232,6 @@ class TestRepeats:
 
     def test_can_be_left_out(self, small):
         assert acquire(small, Acquisition.tiny(repeats=False), rng=rng()).repeats == {}
-
-
-def test_same_seed_gives_identical_arrays_in_two_processes():
-    program = """
-import hashlib, numpy as np
-from tritomo_helpers import phantoms
-from tritomo_helpers.simulation import Acquisition, Eds, acquire
-got = acquire(phantoms.particle("cycled-200-2", shape=16), Acquisition.tiny(), rng=np.random.default_rng(5))
-digest = hashlib.sha256(got.adf.images.tobytes())
-for name in sorted(got.truth):
-    digest.update(np.ascontiguousarray(got.truth[name]).tobytes())
-print(digest.hexdigest())
-"""
-    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    got = acquire(phantoms.particle("cycled-200-2", shape=16), Acquisition.tiny(), rng=np.random.default_rng(5))
-    digest = hashlib.sha256(got.adf.images.tobytes())
-    for name in sorted(got.truth):
-        digest.update(np.ascontiguousarray(got.truth[name]).tobytes())
-    assert there.strip() == digest.hexdigest()
 
 
 def test_truth_holds_the_phantom(small):

@@ -133,6 +133,11 @@ def test_zero_is_not_false_and_not_nothing():
     assert len(digests) == 6
 
 
+@pytest.fixture(scope="module")
+def today_of_twin():
+    return fingerprint.parts(_twin._simulate)
+
+
 @pytest.fixture
 def own_copy(tmp_path):
     """A copy of the real package, to be damaged."""
@@ -150,10 +155,11 @@ def own_copy(tmp_path):
         ("viewer/assets/viewer.css", "{", "{ ", False),
     ],
 )
-def test_twin_is_stale_when_its_physics_changes_and_not_when_a_color_does(own_copy, name, old, new, counts):
-    before = fingerprint.parts(_twin._simulate, package=own_copy)
+def test_twin_is_stale_when_its_physics_changes_and_not_when_a_color_does(
+    own_copy, today_of_twin, name, old, new, counts
+):
     changed(own_copy / name, old, new)
-    assert (fingerprint.parts(_twin._simulate, package=own_copy) != before) is counts
+    assert (fingerprint.parts(_twin._simulate, package=own_copy) != today_of_twin) is counts
 
 
 def test_every_module_that_a_simulation_runs_is_in_the_fingerprint():
@@ -165,9 +171,9 @@ def test_every_module_that_a_simulation_runs_is_in_the_fingerprint():
         ran, tiny = set(), dataset("twin/tiny")
         def follow(frame, event, argument):
             ran.add(frame.f_globals.get("__name__", "") if frame.f_code.co_name != "<module>" else "")
-        sys.setprofile(follow)
+        sys.settrace(follow)  # it returns None, so that lines are not followed
         _twin._simulate(tiny, ["adf"], raw=None, progress=False)
-        sys.setprofile(None)
+        sys.settrace(None)
         print("\\n".join(sorted(n for n in ran if n.startswith("tritomo_helpers"))))
         """
     )
