@@ -1,6 +1,7 @@
 """The frame around the package: locks, Binder files, lint rules that are seen to catch what they are for."""
 
 import contextlib
+import io
 import re
 import shutil
 import subprocess
@@ -112,6 +113,8 @@ def test_unstripped_notebook_is_caught(tmp_path, monkeypatch):
     notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="2")]
     nbformat.write(notebook, tmp_path / "full.ipynb")
     for name in ("clean", "full"):
+        for stream in ("stdin", "stdout"):  # it takes hold of both and closes them
+            monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO()))
         monkeypatch.setattr(sys, "argv", ["nbstripout", "--keep-id", "--verify", str(tmp_path / f"{name}.ipynb")])
         with contextlib.nullcontext() if name == "clean" else pytest.raises(SystemExit, match="1"):
             nbstripout.main()
