@@ -11,7 +11,7 @@ from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import xray
 from ..tomography import fractions as engine
 from .committed import Null
-from .stages import LARGE_PX, Aligned, Density, Particle
+from .stages import LARGE_PX, PROPORTIONAL, Aligned, Density, Particle
 from .volumes import Shares, estimates, in_shells, judge
 
 OXIDE = ("O", "Mn", "Co", "Ni")
@@ -160,14 +160,17 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
     draws = {el: solved.error_draws[:, i] for i, el in enumerate(lines.elements)}
     standard_errors = {el: solved.standard_errors[i] for i, el in enumerate(lines.elements)}
     found = estimates(fused.data, lines.elements, FIXED_PRIOR, rng=np.random.default_rng(2))
+    # Measured on homogeneous particles: with ADF taken as proportional to matter nearly every one has a depth trend.
+    inverted = PROPORTIONAL not in density.limits
     shares = in_shells(
         values,
         particle.shells,
         density.voxel_size_nm,
         standard_errors=standard_errors,
         error_draws=draws,
-        verdicts=judge(found, particle.shells),
+        verdicts=judge(found, particle.shells) if inverted else {},
     )
+    said = () if inverted else ("verdicts on composition are withheld: they need the beam, which the low loss gives",)
     choices = (
         *result.choices,
         f"composition of voxels: {fused.choices['why']}; {fused.choices['prior']}",
@@ -181,6 +184,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         shares=shares,
         choices=choices,
         rich_share=rich,
+        warnings=(*result.warnings, *said),
         manganese=np.concatenate([found.measured[None, mn], found.null[:, mn]]),
     )
 

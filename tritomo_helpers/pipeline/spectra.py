@@ -21,7 +21,7 @@ from .stages import Aligned, Density, Particle
 from .volumes import Estimates, Shares, estimates, in_shells, judge
 
 FIXED_PRIOR = engine.Prior(sd=0.01, depth_sd=0.03, length_nm=14.0, depth_length_nm=40.0, mean_sd=0.003)
-"""For verdicts: the same for the measured particle and every draw of its null. Stiff, so that 80 solutions are quick."""
+"""For verdicts: the same for the measured particle and every draw of its null. Stiff, so that solutions are quick."""
 CORRELATED_NM = 14.0
 
 

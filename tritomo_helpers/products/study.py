@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..store.results import Arrays
 from .registry import Report, product
@@ -93,6 +94,66 @@ def study_paper_null(report: Report, files: Files, *, counts: tuple[float, ...],
         "counts_per_nm3": np.array(per_nm3),
         "mean": np.array(means),
     }
+
+
+@product(
+    "study/verdicts-null",
+    datasets=("twin/pristine-1",),
+    parts={"twin/pristine-1": ("adf", "truth")},
+    tolerance={"p_values": 0.05},
+    n_particles=200,
+    n_null=199,
+)
+def study_verdicts_null(report: Report, files: Files, *, n_particles: int, n_null: int) -> Arrays:
+    """Judge particles in which there is nothing to find: how many verdicts are positive although they should not.
+
+    Each is drawn anew as photons of the homogeneous pristine-1, fitted, and estimated with the density that its ADF
+    gives, the beam known; the null is the pipeline's own, drawn once. ``p_values`` : float (particle, statement);
+    ``statements``.
+    """
+    import numpy as np
+
+    from .. import alignment, composition, fusion, io, particles, simulation
+    from ..containers import Tomogram
+    from ..pipeline import chemistry, volumes
+
+    truth = io.load_arrays(files["twin/pristine-1"]["truth"])
+    adf = io.load_tilt_series(files["twin/pristine-1"]["adf"])
+    scan = simulation.Acquisition()
+    density = fusion.density_from_adf(
+        adf,
+        beam_counts=scan.electrons_per_pixel * scan.adf_efficiency,
+        alignment=alignment.Alignment(truth["shifts_px"], adf.tilt_angles_deg),
+    )
+    inside = fusion.particle_mask(density.values)
+    shells = particles.shells(inside)
+    elements, fractions = chemistry.OXIDE, {"O": 6 / 9, "Mn": 1 / 9, "Co": 1 / 9, "Ni": 1 / 9}
+    k = composition.k_factors_from_cross_sections(elements)
+    true_density = Tomogram(truth["density"].astype(np.float32), density.voxel_size_nm)
+    rng = np.random.default_rng(11)
+    tests = {"segregated": particles.segregated, "depth trend": particles.depth_trend}
+    null: dict[str, Any] = {}
+    p_values = []
+    for done in range(n_particles):
+        report(done / n_particles, f"particle {done + 1}")
+        maps = composition.counted_lines(
+            true_density, fractions=fractions, tilt_angles_deg=adf.tilt_angles_deg, rng=rng
+        )
+        data = fusion.fraction_data(fusion.element_maps(maps, adf), density, inside, k_factors=k, absorption=False)
+        n_draws = 1 if null else n_null
+        found = volumes.estimates(data, elements, chemistry.FIXED_PRIOR, rng=rng, n_draws=n_draws)
+        row = []
+        for name in elements:
+            measured = found.volume(found.measured, name)
+            for what, test in tests.items():
+                verdict = test(measured, shells, null_draws=found.null_volumes(name), level=0.5)
+                of_null = null.setdefault(f"{name} {what}", verdict.null)
+                middle = np.median(np.append(of_null, verdict.statistic))
+                both_tails = np.abs(of_null - middle) >= abs(verdict.statistic - middle)
+                extreme = of_null >= verdict.statistic if what == "segregated" else both_tails
+                row.append((1 + np.count_nonzero(extreme)) / (1 + of_null.size))
+        p_values.append(row)
+    return {"p_values": np.array(p_values), "statements": np.array(list(null))}
 
 
 def _processed(report: Report, files: Files, *, particle: str, method: str) -> Arrays:
