@@ -31,7 +31,8 @@ def test_snr_scales_with_dose_contrast_and_size():
     faint = planning.detectability(Acquisition(), **(CASE | {"contrast_at_percent": 4.5}))
     assert faint.snr == pytest.approx(paper.snr / 2, rel=1e-6)
     # Far above the pixel the sum of squared chords grows as the fourth power of the radius.
-    large, larger = (planning.detectability(Acquisition(), **(CASE | {"radius_nm": r})).snr for r in (20.0, 40.0))
+    alone = CASE | {"n_clusters": 1e-9}
+    large, larger = (planning.detectability(Acquisition(), **(alone | {"radius_nm": r})).snr for r in (20.0, 40.0))
     assert larger == pytest.approx(4 * large, rel=0.05)
 
 
@@ -106,3 +107,41 @@ def test_transmission_by_hand():
 def test_without_absorption_more_is_seen():
     with_it, without = (planning.detectability(Acquisition(), **CASE, absorption=a).snr for a in (True, False))
     assert 1.05 < without / with_it < 1.3
+
+
+def test_a_solve_without_noise_gives_the_predicted_score():
+    """The matched filter on expected counts: what blur, place and mean take is predicted to a few percent."""
+    from tritomo_helpers.products import planning_check
+
+    class Expected:
+        """Places are drawn, counts are not."""
+
+        def __init__(self, seed):
+            self.uniform = np.random.default_rng(seed).uniform
+
+        @staticmethod
+        def poisson(expected):
+            return expected
+
+    for change in ({}, {"radius_nm": 10.0}):
+        setting = {**planning_check._BASE, **change}
+        scores = [
+            planning_check._scores(Acquisition(), setting, n_clusters=5, rng=Expected(seed))[0] for seed in range(2)
+        ]
+        plan = planning.detectability(Acquisition(), absorption=False, n_clusters=5, **{k: setting[k] for k in CASE})
+        assert plan.snr_anywhere == pytest.approx(np.mean(scores), rel=0.08)
+
+
+def test_shell_errors_against_one_shell_by_hand():
+    """A particle of one shell and its core: the mean of all pixels, each with the bound of its path."""
+    plan = planning.shell_errors(Acquisition(), particle_nm=150.0, shell_nm=25.0)
+    assert plan.error.shape == plan.depth_nm.shape == (3,)
+    # 15 tilts of some 825 pixels with about 15 to 20 points each.
+    assert plan.particle == pytest.approx(17 / np.sqrt(15 * np.pi * 75**2 / 4.63**2), rel=0.3)
+    assert np.all(plan.error > plan.particle)
+    fourfold = planning.shell_errors(Acquisition(beam_current_na=1.2), particle_nm=150.0, shell_nm=25.0)
+    np.testing.assert_allclose(fourfold.error, plan.error / 2, rtol=0.1)  # readout noise matters less
+    thinner = planning.shell_errors(Acquisition(), particle_nm=150.0, shell_nm=12.5)
+    assert thinner.error[0] > 1.2 * plan.error[0]
+    with pytest.raises(ValueError, match="shell_nm: expected less than the radius"):
+        planning.shell_errors(Acquisition(), particle_nm=20.0, shell_nm=12.0)

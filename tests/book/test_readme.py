@@ -45,3 +45,14 @@ def test_address_of_the_repository_is_one_setting():
 
 def test_commands_use_the_environment_of_the_repository():
     assert re.findall(r"(?<!\.venv/bin/)\bpython -m\b", TEXT) == []
+
+
+def test_picture_is_made_of_the_products_of_today():
+    from PIL import Image
+
+    from tools import make_answer
+
+    assert "book/_static/answer.png" in TEXT
+    with Image.open(make_answer.PICTURE) as picture:
+        assert picture.text[make_answer.MADE_OF] == make_answer.made_of(), "run tools/make_answer.py"
+    assert make_answer.PICTURE.stat().st_size < 150_000

@@ -2,6 +2,7 @@
 
 ================  ==============================================================
 `detectability`   clusters: signal over noise, recall, precision
+`shell_errors`    standard error of a valence state in every shell
 `resolution`      what tilts and pixels resolve
 `transmission`    which share of the X-rays leaves the particle
 ================  ==============================================================
@@ -12,12 +13,15 @@ against simulations (product ``study/planning-check``), and no substitute for on
 
 from .clusters import Detectability, detectability, information_per_nm
 from .reach import Resolution, resolution, transmission
+from .shells import ShellErrors, shell_errors
 
 __all__ = [
     "Detectability",
     "Resolution",
+    "ShellErrors",
     "detectability",
     "information_per_nm",
     "resolution",
+    "shell_errors",
     "transmission",
 ]

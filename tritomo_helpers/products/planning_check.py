@@ -62,6 +62,7 @@ def planning_check(
             radius_nm=setting["radius_nm"],
             contrast_at_percent=setting["contrast_at_percent"],
             absorption=False,
+            n_clusters=n_clusters,
             false_positive_rate=[0.05],
         )
         error = z.std(ddof=1) / np.sqrt(z.size)

@@ -8,5 +8,19 @@ from .claims import claim
 from .data import ChapterStopped, data, provenance
 from .exercises import Verdict, check, judge
 from .quizzes import quiz
+from .verdicts import Weighed, null_interval, show_verdicts, weigh
 
-__all__ = ["ChapterStopped", "Verdict", "check", "claim", "data", "judge", "provenance", "quiz"]
+__all__ = [
+    "ChapterStopped",
+    "Verdict",
+    "Weighed",
+    "check",
+    "claim",
+    "data",
+    "judge",
+    "null_interval",
+    "provenance",
+    "quiz",
+    "show_verdicts",
+    "weigh",
+]

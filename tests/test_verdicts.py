@@ -1,0 +1,59 @@
+"""Verdicts: where a number lies against its null, and what that means for the claim."""
+
+import numpy as np
+import pytest
+
+from tritomo_helpers import products, teaching
+
+
+@pytest.mark.parametrize(
+    ("measured", "effect", "verdict"),
+    [
+        (3.0, "above", "holds"),
+        (1.5, "above", "is not shown"),
+        (0.5, "above", "is contradicted"),
+        (0.5, "below", "holds"),
+        (3.0, "below", "is contradicted"),
+        (1.5, "within", "holds"),
+        (3.0, "within", "is contradicted"),
+        (2.0, "above", "is not shown"),  # the end belongs to the null
+    ],
+)
+def test_verdict_follows_from_the_place_against_the_null(measured, effect, verdict):
+    assert teaching.weigh("a claim", measured, null=(1.0, 2.0), effect=effect).verdict == verdict
+
+
+def test_without_a_null_nothing_is_said():
+    weighed = teaching.weigh("a claim", 3.0, null=None, unit="at%", fmt=".1f")
+    assert (weighed.evidence, weighed.null, weighed.verdict) == ("3.0 at%", "none", "is not tested")
+
+
+def test_a_correction_upstream_changes_the_verdict():
+    """From the committed table: what the chapter says of clusters turns if the null were quieter."""
+    table = products.get("story/inhomogeneity")
+    ratio = table["measured_sd"][1, 0, 0] / table["measured_sd"][1, 0, 9]
+    null = table["null_sd"][1, :, 0, 0] / table["null_sd"][1, :, 0, 9]
+    as_measured = teaching.weigh("decays", ratio, null=teaching.null_interval(null))
+    assert as_measured.verdict == "is not shown"
+    assert teaching.weigh("decays", ratio, null=(0.9, 1.1)).verdict == "holds"
+
+
+def test_bad_numbers_are_refused():
+    with pytest.raises(ValueError, match="null: expected"):
+        teaching.weigh("a claim", 1.0, null=(2.0, 1.0))
+    with pytest.raises(ValueError, match="measured"):
+        teaching.weigh("a claim", np.nan, null=(0.0, 1.0))
+    with pytest.raises(ValueError, match="effect"):
+        teaching.weigh("a claim", 1.0, null=(0.0, 1.0), effect="beside")
+
+
+def test_interval_of_a_null_holds_the_next_draw_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2000):
+        *draws, following = rng.normal(3.0, 0.5, 7)
+        low, high = teaching.null_interval(draws)
+        inside += low < following < high
+    assert inside / 2000 == pytest.approx(0.95, abs=0.015)
+    with pytest.raises(ValueError, match="draws: expected two or more"):
+        teaching.null_interval([1.0])

@@ -1,0 +1,148 @@
+"""Claim, evidence, null, verdict: a table that is computed, so that a correction upstream changes its words."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from .._validation import check_finite, check_ndim, check_option, fail
+from ._output import publish
+from .claims import number_text
+
+SAYS = {"above": "more than noise", "below": "less than noise", "within": "no more than noise"}
+VERDICTS = ("holds", "is not shown", "is contradicted", "is not tested")
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """One claim with what speaks for it and what the null shows.
+
+    Parameters
+    ----------
+    claim : str
+        A sentence of the paper, in short.
+    evidence, null : str
+        What was measured, and what specimens without the effect gave, as text.
+    verdict : str
+        ``"holds"``, ``"is not shown"``, ``"is contradicted"`` or ``"is not tested"``.
+    """
+
+    claim: str
+    evidence: str
+    null: str
+    verdict: str
+
+
+def weigh(
+    claim: str,
+    measured: float,
+    *,
+    null: Sequence[float] | None,
+    effect: str = "above",
+    unit: str = "",
+    fmt: str = ".2f",
+) -> Weighed:
+    """Compare a number with its null, and say what follows for the claim.
+
+    Parameters
+    ----------
+    claim : str
+    measured : float
+        The effect, in `unit`.
+    null : (float, float) or None
+        Interval of the same number where there is no effect, 95 % unless said otherwise; None where nobody made one.
+    effect : {"above", "below", "within"}
+        Where the number has to lie, against the null, if the claim is right; ``"within"`` is for claims of absence.
+    unit, fmt : str
+        For the text.
+
+    Returns
+    -------
+    Weighed
+        ``"holds"`` where the number lies where the claim has it; ``"is not shown"`` where it lies within the null and
+        should not, ``"is contradicted"`` where it lies on the wrong side, or outside for a claim of absence.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, the null is no interval, or `effect` is not as above.
+
+    Notes
+    -----
+    A claim of absence that holds is only as good as the null is narrow: its width is what could have been seen.
+
+    Examples
+    --------
+    >>> weigh("clusters at the surface", 1.8, null=(1.7, 1.9), unit="at%").verdict
+    'is not shown'
+    >>> weigh("Mn4+ rises inward", 19.0, null=(-1, 1), unit="points", fmt=".0f")
+    Weighed(claim='Mn4+ rises inward', evidence='19 points', null='−1 to 1 points', verdict='holds')
+    """
+    check_option(effect, "effect", tuple(SAYS))
+    check_finite(measured, "measured")
+    evidence = number_text(measured, unit=unit, fmt=fmt).replace("\N{NO-BREAK SPACE}", " ")
+    if null is None:
+        return Weighed(claim, evidence, "none", "is not tested")
+    check_finite(null, "null")
+    low, high = null
+    if low > high:
+        raise fail("null", expected="(low, high)", got=tuple(null), remedy="swap the two")
+    where = "above" if measured > high else "below" if measured < low else "within"
+    verdict = "holds" if where == effect else "is not shown" if where == "within" else "is contradicted"
+    ends = [number_text(end, fmt=fmt) for end in (low, high)]
+    return Weighed(claim, evidence, f"{ends[0]} to {ends[1]} {unit}".rstrip(), verdict)
+
+
+def show_verdicts(weighed: Sequence[Weighed]) -> None:
+    """Show claims as a table: claim, evidence, null, verdict.
+
+    Parameters
+    ----------
+    weighed : sequence of Weighed
+
+    Examples
+    --------
+    >>> show_verdicts([weigh("Mn4+ rises inward", 19.0, null=(-1, 1), unit="points", fmt=".0f")])
+    Mn4+ rises inward | 19 points | −1 to 1 points | holds
+    """
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("claim", "measured", "null", "verdict"))
+    rows = [(j.claim, j.evidence, j.null, j.verdict) for j in weighed]
+    cells = (
+        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row[:3])}<td><b>{row[3]}</b></td></tr>"
+        for row in rows
+    )
+    page = f'<table class="tt-verdicts"><thead><tr>{head}</tr></thead><tbody>{"".join(cells)}</tbody></table>'
+    publish("\n".join(" | ".join(row) for row in rows), page)
+
+
+def null_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
+    r"""Return the interval that holds one more draw of a null with a given probability.
+
+    .. math:: \bar x \pm t_{n-1}\, s \sqrt{1 + 1/n}
+
+    Parameters
+    ----------
+    draws : array_like, shape (n,)
+        The number in two or more draws; taken as normally distributed. Few draws make it wide.
+    level : float, default 0.95
+
+    Returns
+    -------
+    (float, float)
+
+    Examples
+    --------
+    >>> low, high = null_interval([1.0, 1.1, 0.9, 1.05, 0.95, 1.0])
+    >>> round(low, 2), round(high, 2)
+    (0.8, 1.2)
+    """
+    values = np.asarray(draws, dtype=np.float64)
+    check_ndim(values, "draws", "draw")
+    if values.size < 2 or not 0 < level < 1:
+        got = f"{values.size} draws, level {level}"
+        raise fail("draws", expected="two or more, and a level between 0 and 1", got=got, remedy="draw the null again")
+    half = stats.t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / values.size)
+    return float(values.mean() - half), float(values.mean() + half)
