@@ -24,7 +24,7 @@ _GRID: Mapping[str, tuple[Any, ...]] = {
     "length_nm": (9.0, 14.0, 20.0, 28.0),
 }
 # A state that hardly varies next to others that do; with two states both vary alike.
-_QUIET_STATE_SD = 0.3
+_QUIET_STATE_SDS = (0.1, 0.3)
 # Noise of a pixel that was not measured, in units of the largest noise: it then says nothing.
 _UNMEASURED = 1e4
 
@@ -221,7 +221,7 @@ def reconstruct_element(
     """Reconstruct the states of one element together, with the settings that counts set aside support."""
     states = maps.states_of(element)
     data = fraction_data(maps, states, density, support)
-    grid = {**_GRID, "state_sds": _state_sds(len(states))}
+    grid = {**_GRID, "state_sds": _state_sds(data.mean_fractions)}
     return reconstruct_fractions(data, start=_START, grid=grid, rng=rng, n_draws=n_draws)
 
 
@@ -247,12 +247,21 @@ def _check_grid(maps: ValenceMaps, density: Tomogram, mask: Bools) -> None:
         )
 
 
-def _state_sds(n_states: int) -> tuple[tuple[float, ...] | None, ...]:
-    """Relative variations to try: all alike, or one state of three or more that hardly varies."""
+def _state_sds(mean_fractions: Floats) -> tuple[tuple[float, ...] | None, ...]:
+    """Relative variations to try: all alike, or one state of three or more that hardly varies.
+
+    The search walks from None to its neighbors, so that the rarest state, which has the least to vary, comes first.
+    """
+    n_states = len(mean_fractions)
     if n_states < 3:
         return (None,)
-    quiet = np.where(np.eye(n_states, dtype=bool), _QUIET_STATE_SD, 1.0)
-    return (None, *(tuple(float(sd) for sd in row) for row in quiet))
+    rarest, *others = np.argsort(mean_fractions).tolist()
+
+    def quiet(state: int, sd: float) -> tuple[float, ...]:
+        return tuple(sd if i == state else 1.0 for i in range(n_states))
+
+    below = [quiet(rarest, sd) for sd in _QUIET_STATE_SDS]
+    return (*below, None, *(quiet(state, _QUIET_STATE_SDS[-1]) for state in others))
 
 
 def fraction_data(maps: ValenceMaps, states: tuple[str, ...], density: Tomogram, mask: Bools) -> FractionData:
