@@ -4,6 +4,7 @@ import html
 import io
 import json
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -100,9 +101,11 @@ def test_values_come_back_to_half_a_step(shape, seed, scale, offset, missing):
 
 @pytest.mark.parametrize("axes", [(), (2,), (1, 2), (0, 1, 2)])
 @pytest.mark.parametrize("largest", [1, 200, 70_000, 2**26 - 1])
-def test_every_way_of_packing_is_lossless(axes, largest):
-    codes = np.random.default_rng(1).integers(0, largest + 1, (3, 4, 5))
-    n_planes, raw = _pack._planes(codes, axes)
+def test_every_way_of_packing_is_lossless(monkeypatch, axes, largest):
+    codes = np.random.default_rng(1).integers(0, largest + 1, (3, 4, 5)).astype(np.int32)
+    monkeypatch.setattr(_pack, "SLAB_VALUES", 40)  # two slices at a time
+    n_planes = _pack._n_planes(codes, axes)
+    raw = b"".join(_pack._plane_bytes(codes, axes, n_planes))
     data = _pack.base64.b64encode(_pack.zlib.compress(raw)).decode()
     encoded = {"shape": codes.shape, "axes": axes, "planes": n_planes, "data": data, "first": 1}
     assert (np.nan_to_num(_pack.unpack(encoded, 0)) == codes).all()
@@ -491,3 +494,13 @@ def test_cuts_paint_and_films_are_refused_with_a_remedy():
         viewer.show_turntable({"Mn": {"a": values}}, n_views=500, alt="Too long.")
     with pytest.raises(ValueError, match="rows: expected a quantity"):
         viewer.show_turntable({}, alt="Nothing.")
+
+
+def test_a_volume_is_packed_in_little_more_memory_than_four_bytes_a_voxel():
+    z, y, x = np.ogrid[-48:48, -48:48, -48:48]
+    ball = np.where(x**2 + y**2 + z**2 < 40**2, np.float32(1) + x / np.float32(96), np.float32(0))
+    tracemalloc.start()
+    _pack.pack([ball])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * ball.size + 60 * _pack.SLAB_VALUES

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +28,15 @@ def choose_color_map(cmap: str | None, quantity: str) -> str:
     return color_map_of(quantity) if cmap is None else str(check_option(cmap, "cmap", COLOR_MAPS))
 
 
-def choose_limits(
-    limits: tuple[float, float] | None, volumes: list[NDArray[np.float64]], cmap: str
-) -> tuple[float, float]:
+def choose_limits(limits: tuple[float, float] | None, volumes: list[NDArray[Any]], cmap: str) -> tuple[float, float]:
     """Limits of the color scale: all of the data, from zero if nothing is below; symmetric for differences."""
     if limits is not None:
         if np.shape(limits) != (2,) or not np.isfinite(limits).all() or limits[0] >= limits[1]:
             raise fail("limits", expected="(low, high) with low < high", got=limits, remedy="give two finite numbers")
         return float(limits[0]), float(limits[1])
-    finite = [v[np.isfinite(v)] for v in volumes]
-    low = min((float(f.min()) for f in finite if f.size), default=0.0)
-    high = max((float(f.max()) for f in finite if f.size), default=1.0)
+    measured = [(v, np.isfinite(v)) for v in volumes]
+    low = min((float(v.min(where=mask, initial=math.inf)) for v, mask in measured if mask.any()), default=0.0)
+    high = max((float(v.max(where=mask, initial=-math.inf)) for v, mask in measured if mask.any()), default=1.0)
     if cmap.startswith("RdBu"):
         high = max(abs(low), abs(high)) or 1.0
         return -high, high

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .._validation import fail
 from ..containers import TiltSeries, Tomogram
 from ._color import choose_color_map, choose_limits, common_exponent, lookup_table, split_quantity
-from ._pack import as_values, pack
+from ._pack import as_values, extent, pack
 from ._page import Viewer, check_alt, check_tomogram, png, wrong_type
 
 _HELP = (
@@ -235,7 +235,7 @@ def _axis(name: str, n: int, pixel_nm: float) -> dict[str, Any]:
 
 
 def _viewer(
-    volumes: list[NDArray[np.float64]],
+    volumes: list[NDArray[Any]],
     labels: list[str],
     axes: list[dict[str, Any]],
     planes: list[dict[str, Any]],
@@ -250,8 +250,8 @@ def _viewer(
     low, high = choose_limits(limits, volumes, cmap)
     packed, step = pack(volumes, span=high - low)
     name, unit = split_quantity(quantity)
-    finite = np.concatenate([v[np.isfinite(v)] for v in volumes])
-    largest = max(float(np.abs(finite).max()) if finite.size else 0.0, abs(low), abs(high))
+    data = extent(volumes)
+    largest = max(0.0, *(abs(value) for value in (data.low, data.high, low, high) if np.isfinite(value)))
     exponent = common_exponent(step, largest)
     factor = f"×10{''.join('⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.index(c)] for c in str(exponent))}" if exponent else ""
     suffix = " ".join(s for s in (factor, unit) if s)
@@ -270,9 +270,9 @@ def _viewer(
         "unit": unit,
         "title": title,
         "barLabel": f"Color scale: {name or 'value'} from {low:.4g} to {high:.4g} {unit}".strip(),
-        "missing": any(bool(np.isnan(v).any()) for v in volumes),
-        "under": bool(finite.size and finite.min() < low),
-        "over": bool(finite.size and finite.max() > high),
+        "missing": data.missing,
+        "under": data.low < low,
+        "over": data.high > high,
         "stretch": axes[0]["name"] == "tilt",
         "help": _HELP,
     }
@@ -281,7 +281,7 @@ def _viewer(
 
 
 def _still(
-    volumes: Sequence[NDArray[np.float64]],
+    volumes: Sequence[NDArray[Any]],
     labels: Sequence[str],
     axes: list[dict[str, Any]],
     planes: list[dict[str, Any]],

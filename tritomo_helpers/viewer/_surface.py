@@ -176,7 +176,7 @@ def _mesh(
     from skimage.filters import threshold_otsu
     from skimage.measure import marching_cubes
 
-    values = as_values(tomogram.values, what)
+    values = as_values(tomogram.values, what).astype(np.float64)
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise fail(what, expected="a volume", got="no measured value", remedy="check what was set to NaN")
