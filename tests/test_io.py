@@ -1,5 +1,7 @@
 """Files and containers: round trips, orientation, number types, headers."""
 
+import dataclasses
+
 import dask.array as da
 import h5py
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from tests.helper import TILTS_DEG, chiral_stack
 from tritomo_helpers import io
-from tritomo_helpers.containers import SpectrumTiltSeries, TiltSeries, Tomogram
+from tritomo_helpers.containers import Alignment, SpectrumTiltSeries, TiltSeries, Tomogram
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
@@ -180,3 +182,55 @@ def test_what_cannot_be_saved_so_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"t\.h5 / bad: expected numbers"):
         io.save({"bad": object()}, tmp_path / "t.h5")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_alignment_comes_back_to_the_last_bit(tmp_path):
+    rng = np.random.default_rng(1)
+    shifts = rng.normal(size=(4, 2))
+    shifts[2] = np.nan
+    saved = Alignment(
+        shifts,
+        np.sort(rng.normal(size=4)),
+        axis_rotation_deg=-0.1 / 3,
+        method="common-line",
+        extended="along",
+        why=("first, über alles", "second"),
+        failures={0.1 + 0.2: "noise / 3 counts"},
+        residuals=rng.random(4),
+        pixel_size_nm=4.63,
+        image_shape=(64, 48),
+    )
+    for obj in (saved, Alignment(np.zeros((1, 2)), np.array([5.0]))):
+        io.save(obj, tmp_path / "a.h5")
+        back = io.load_alignment(tmp_path / "a.h5")
+        for field in dataclasses.fields(obj):
+            assert np.array_equal(getattr(back, field.name), getattr(obj, field.name), equal_nan=field.name in EXACT)
+    io.save({"shifts_px": shifts}, tmp_path / "b.h5")
+    with pytest.raises(ValueError, match=r"expected an alignment, as io\.save writes it, got arrays shifts_px"):
+        io.load_alignment(tmp_path / "b.h5")
+
+
+EXACT = ("shifts_px", "residuals", "pixel_size_nm")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("V;mAh\n3,7;0,25\n4,4;1\n", [[3.7, 0.25], [4.4, 1]]),
+        ("V;mAh\n3.7;0.25\n", [[3.7, 0.25]]),
+        ("V\tmAh\n3,7\t1,5e-3\n", [[3.7, 1.5e-3]]),
+        ("V,mAh\n3.7,0.25\n", [[3.7, 0.25]]),
+        ("\ufeffV,mAh\n3.7,0.25\n", [[3.7, 0.25]]),
+        ('"V, corrected",mAh\n3.7,0.25\n', [[3.7, 0.25]]),
+        ("V,mAh\n3,7,0,25\n", None),
+    ],
+)
+def test_tables_are_parsed_as_they_are_written(tmp_path, text, expected):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    if expected is None:
+        with pytest.raises(ValueError, match=r"got 4 values in row 2 under 2 names \(decimal commas\?\)"):
+            io.load_table(tmp_path / "a.csv")
+        return
+    table = io.load_table(tmp_path / "a.csv")
+    assert table.to_numpy().tolist() == expected
+    assert table.columns[1] == "mAh"

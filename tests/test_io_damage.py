@@ -1,15 +1,19 @@
 """Damaged, missing and hostile files: one message of ours, and nothing is ever executed."""
 
 import pickle
+import shutil
+import warnings
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import tifffile
 
 from tests.helper import TILTS_DEG, chiral_stack
-from tritomo_helpers import io
-from tritomo_helpers.containers import TiltSeries
+from tritomo_helpers import datasets, io
+from tritomo_helpers.containers import Alignment, SpectrumTiltSeries, TiltSeries, Tomogram
 from tritomo_helpers.io import _formats
 
 
@@ -86,3 +90,83 @@ def test_tables_that_are_none(tmp_path):
         io.load_arrays(tmp_path / "t.h5", names=["b"])
     with pytest.raises(ValueError, match="expected a group, got a"):
         io.load_arrays(tmp_path / "t.h5", group="b")
+
+
+# --- sweeps --------------------------------------------------------------------------------------------------------
+
+
+def damaged(whole, n, rng):
+    """Yield a file emptied, cut off, and with bytes flipped."""
+    yield b""
+    for length in np.linspace(1, len(whole) - 1, n).astype(int):
+        yield whole[:length]
+    for _ in range(n):
+        flipped = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 5)):
+            flipped[place] ^= int(rng.integers(1, 256))
+        yield bytes(flipped)
+
+
+def samples(folder):
+    """Write one small file of each kind; return the path and the functions that read it."""
+    series, volume = TiltSeries(chiral_stack(), TILTS_DEG, 2.0, "ADF"), Tomogram(chiral_stack(), 2.0)
+    spectra = SpectrumTiltSeries(chiral_stack()[..., None] + np.arange(3), TILTS_DEG, [-1, 0, 1], 2.0, "EELS")
+    for obj, name in ((series, "a.mrc"), (series, "a.hspy"), (volume, "v.mrc"), (volume, "v.vti"), (spectra, "s.hspy")):
+        io.save(obj, folder / name)
+    io.save({"shifts_px": np.ones((40, 40)), "why": ["a", "b"], "inner": {"name": "x"}}, folder / "t.h5")
+    io.save(Alignment(np.ones((4, 2)), TILTS_DEG), folder / "al.h5")
+    (folder / "c.csv").write_text("V;mAh\n3,7;0,25\n4,4;1\n")
+    tifffile.imwrite(folder / "i.tif", chiral_stack().astype(np.uint16))
+    return [
+        (folder / "a.mrc", [io.load_tilt_series, io.describe]),
+        (folder / "a.rawtlt", [lambda path: io.load_tilt_series(path.with_suffix(".mrc"))]),
+        (folder / "a.hspy", [io.load_tilt_series, io.load_arrays]),
+        (folder / "v.mrc", [io.load_tomogram]),
+        (folder / "v.vti", [io.load_tomogram]),
+        (folder / "s.hspy", [lambda path: np.asarray(io.load_spectra(path, signal="EELS", lazy=True).counts)]),
+        (folder / "t.h5", [io.load_arrays]),
+        (folder / "al.h5", [io.load_alignment]),
+        (folder / "c.csv", [io.load_table, lambda path: io.load_table(path, header_rows=2)]),
+        (folder / "i.tif", [lambda path: io.load_tilt_series(path, tilt_angles_deg=TILTS_DEG, pixel_size_nm=1)]),
+    ]
+
+
+def foreign_errors(path, functions, n, rng):
+    """Return what damaged copies of a file raise that is no message of ours."""
+    whole, foreign = path.read_bytes(), []
+    for content in damaged(whole, n, rng):
+        path.write_bytes(content)
+        for function in functions:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    function(path)
+                except Exception as error:
+                    if not isinstance(error, ValueError) or "To fix:" not in str(error):
+                        foreign.append(f"{path.name}: {type(error).__name__}: {error}")
+    path.write_bytes(whole)
+    return foreign
+
+
+def test_no_damage_raises_a_foreign_error(tmp_path):
+    rng = np.random.default_rng(16)
+    assert [error for path, reads in samples(tmp_path) for error in foreign_errors(path, reads, 4, rng)] == []
+
+
+@pytest.mark.acceptance
+def test_no_damage_of_any_kind_raises_a_foreign_error(tmp_path):
+    rng = np.random.default_rng(7)
+    kinds = samples(tmp_path)
+    vendor = datasets.fetch("vendor_files", progress=False)
+    for role, read in (
+        ("bruker", lambda path: (io.load_image(path), io.load_spectra(path, signal="EDS").counts.sum())),
+        ("eels", lambda path: io.load_spectra(path, signal="EELS core-loss")),
+        ("tilt_1", io.load_image),
+    ):
+        kinds.append((Path(shutil.copy(vendor[role], tmp_path)), [read, io.describe]))
+    with zipfile.ZipFile(vendor["velox_version11"]) as archive:
+        velox = Path(archive.extract(archive.namelist()[0], tmp_path))
+    kinds.append(
+        (velox, [lambda path: np.asarray(io.load_spectra(path, signal="EDS", lazy=True).counts), io.load_image])
+    )
+    assert [error for path, reads in kinds for error in foreign_errors(path, reads, 30, rng)] == []

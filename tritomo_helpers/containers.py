@@ -1,4 +1,4 @@
-"""The three kinds of data that pass between stages, checked when they are made.
+"""The three kinds of data that pass between stages, and the alignment that they share, checked when they are made.
 
 Axis order is ``(tilt, y, x, energy)`` and ``(z, y, x)``; the tilt axis is y. Index i of an axis of length N lies at
 ``(i - N // 2) * pixel size``. Arrays inside a container are read-only: a stage returns a new container.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._representation import short_repr
-from ._validation import check_increasing, check_ndim, check_positive, fail
+from ._validation import check_increasing, check_ndim, check_positive, check_shape, fail
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -184,6 +184,73 @@ class Tomogram(_Container):
         check_ndim(self.values, "values", "z, y, x")
         self._set("values", _read_only(self.values))
         self._set("voxel_size_nm", check_positive(self.voxel_size_nm, "voxel_size_nm", remedy="give it in nm"))
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Shifts and a turn that bring every tilt of a series onto one tilt axis, and how they were found.
+
+    Parameters
+    ----------
+    shifts_px : ndarray, shape (tilt, 2)
+        Shift (y, x) to be applied to each raw image, pixels, before the turn. NaN where a tilt is left out.
+    tilt_angles_deg : ndarray, shape (tilt,)
+        Angles of the series it was estimated on.
+    axis_rotation_deg : float
+        Angle by which the specimen's axes appear turned in the raw images, x toward y about index N // 2; `apply` turns
+        the images back by it after the shift.
+    method : str
+        What was done: the method asked for, or what took its place.
+    extended : {"", "along", "across", "both"}
+        Whether the frame cuts the specimen, and in which direction seen from the tilt axis.
+    why : tuple of str
+        What was chosen and why, in the order of the steps.
+    failures : dict of float to str
+        Tilt angle to reason, for every tilt that could not be aligned.
+    residuals : ndarray, shape (tilt,)
+        How far each tilt is from agreeing with the others, dimensionless; see `why` for which measure. NaN where a tilt
+        is left out.
+    pixel_size_nm : float, default NaN
+        Of the images it was estimated on, nm; with `image_shape` it lets other channels be shifted by as much.
+    image_shape : tuple of int
+        (y, x) of these images, pixels; empty if not known.
+
+    Examples
+    --------
+    >>> Alignment(np.zeros((2, 2)), np.array([0.0, 10.0]), method="by hand").excluded_angles_deg
+    ()
+    """
+
+    shifts_px: NDArray[np.float64]
+    tilt_angles_deg: NDArray[np.float64]
+    axis_rotation_deg: float = 0.0
+    method: str = ""
+    extended: str = ""
+    why: tuple[str, ...] = ()
+    failures: dict[float, str] = field(default_factory=dict)
+    residuals: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    pixel_size_nm: float = float("nan")
+    image_shape: tuple[int, ...] = ()
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg")
+        check_shape(self.shifts_px, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
+        for name in ("shifts_px", "tilt_angles_deg", "residuals"):
+            values = np.array(getattr(self, name), dtype=np.float64)
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+
+    @property
+    def excluded_angles_deg(self) -> tuple[float, ...]:
+        """Angles without a shift: those that failed and those that were left out by choice."""
+        return tuple(float(angle) for angle in self.tilt_angles_deg[~self.aligned])
+
+    @property
+    def aligned(self) -> NDArray[np.bool_]:
+        """True for each tilt that has a shift, shape (tilt,)."""
+        return np.asarray(np.isfinite(self.shifts_px).all(axis=1))
 
 
 def over_elements(maps: Mapping[str, Given], function: Callable[[Given], Result]) -> dict[str, Result]:

@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from .._typing import Floats
 from .._validation import check_option, fail
-from ..containers import TiltSeries
-from ..tilt_series import background_level, neighbor_correlation, otsu_masks
+from ..containers import Alignment, TiltSeries
+from ..tilt_series import background_level, hot_pixels, neighbor_correlation, otsu_masks
+from ..tilt_series.masks import VISIBLE_NEIGHBOR_CORRELATION
 from . import _matching, _moments
-from ._result import Alignment
 from ._warp import coordinates, turn, warp
 
 METHODS = ("common-line", "center-of-mass", "cross-correlation", "projection-matching")
@@ -101,7 +101,8 @@ def estimate(
     Raises
     ------
     ValueError
-        If a value is not finite; if fewer than three tilts are usable; if the tilts do not show one specimen.
+        If a value is not finite; if the specimen is dark on bright; if fewer than three tilts are usable; if the tilts
+        do not show one specimen.
 
     Warns
     -----
@@ -188,6 +189,8 @@ def estimate(
         why=tuple(work.why),
         failures=dict(sorted(work.failures.items())),
         residuals=residuals,
+        pixel_size_nm=ts.pixel_size_nm,
+        image_shape=tuple(ts.images.shape[1:]),
     )
 
 
@@ -209,14 +212,20 @@ def _prepare(ts: TiltSeries, exclude: Sequence[float]) -> _Work:
             got="NaN or infinity at " + ", ".join(f"{angle:g} deg" for angle in angles[broken]),
             remedy="fill the pixels or leave these tilts out with tilt_series.select_tilts",
         )
+    if np.mean([_is_dark_on_bright(image) for image in images]) > 0.5:
+        raise fail(
+            "images",
+            expected="a bright specimen on a dark background",
+            got="a dark specimen on a bright background, as in bright field",
+            remedy="invert the contrast first: ts.replace(images=ts.images.max() - ts.images)",
+        )
     work = _Work(raw, images, angles, np.ones(angles.size, dtype=bool))
     masks = otsu_masks(ts.replace(images=images))
     for i, mask in enumerate(masks):
         if np.isclose(np.asarray(exclude, dtype=np.float64), angles[i]).any():
             work.used[i] = False
         elif not mask.any():
-            reason = f"nothing but noise: neighboring pixels correlate by {neighbor_correlation(images[i]):.2f}"
-            work.reject(i, reason)
+            work.reject(i, _why_nothing_shows(images[i]))
         else:
             images[i] = np.where(mask, images[i] - background_level(images[i], mask)[0], 0)
     if work.used.sum() < 3:
@@ -231,6 +240,30 @@ def _prepare(ts: TiltSeries, exclude: Sequence[float]) -> _Work:
     if exclude:
         work.why.append(f"left out by choice: {sorted(set(left_out) - set(work.failures))} deg")
     return work
+
+
+def _why_nothing_shows(image: Floats) -> str:
+    """Say why no specimen was found: hot pixels, which a threshold falls for, or noise."""
+    is_hot = hot_pixels(image)
+    if is_hot.any():
+        places = [f"({y}, {x})" for y, x in np.argwhere(is_hot).tolist()]
+        listed = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
+        most = f"{image.max():.4g} where all else is below {image[~is_hot].max():.4g}"
+        return f"hot pixels at (y, x) = {listed}, up to {most}: clean them with tilt_series.remove_hot_pixels"
+    return f"nothing but noise: neighboring pixels correlate by {neighbor_correlation(image):.2f}"
+
+
+def _is_dark_on_bright(image: Floats) -> bool:
+    """Whether what is darker than Otsu's threshold is the smaller part and lies within the frame."""
+    from skimage.filters import threshold_otsu
+
+    smooth = ndimage.gaussian_filter(image, 1.5)
+    if np.ptp(smooth) == 0:
+        return False
+    dark = smooth <= threshold_otsu(smooth)
+    edge = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
+    seen = neighbor_correlation(image) > VISIBLE_NEIGHBOR_CORRELATION
+    return bool(seen and edge.mean() < 0.02 and 0.01 < dark.mean() < 0.5)
 
 
 def _extent(work: _Work) -> str:

@@ -1,81 +1,18 @@
-"""What an alignment is, how it is applied, and how two of them are compared."""
+"""How an alignment is applied, and how two of them are compared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._representation import short_repr
 from .._typing import Floats
 from .._validation import check_finite, check_increasing, check_option, check_shape, fail
-from ..containers import SpectrumTiltSeries, TiltSeries, over_elements
-from ..tilt_series import apply_rotation, apply_shifts, map_tilts, select_tilts
+from ..containers import Alignment, SpectrumTiltSeries, TiltSeries, over_elements
+from ..tilt_series import apply_rotation, apply_shifts, map_tilts, select_tilts, values_of
 from ._warp import coordinates, turn
 
 Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
-
-
-@dataclass(frozen=True, eq=False)
-class Alignment:
-    """Shifts and a turn that bring every tilt of a series onto one tilt axis, and how they were found.
-
-    Parameters
-    ----------
-    shifts_px : ndarray, shape (tilt, 2)
-        Shift (y, x) to be applied to each raw image, pixels, before the turn. NaN where a tilt is left out.
-    tilt_angles_deg : ndarray, shape (tilt,)
-        Angles of the series it was estimated on.
-    axis_rotation_deg : float
-        Angle by which the specimen's axes appear turned in the raw images, x toward y about index N // 2; `apply` turns
-        the images back by it after the shift.
-    method : str
-        What was done: the method asked for, or what took its place.
-    extended : {"", "along", "across", "both"}
-        Whether the frame cuts the specimen, and in which direction seen from the tilt axis.
-    why : tuple of str
-        What was chosen and why, in the order of the steps.
-    failures : dict of float to str
-        Tilt angle to reason, for every tilt that could not be aligned.
-    residuals : ndarray, shape (tilt,)
-        How far each tilt is from agreeing with the others, dimensionless; see `why` for which measure. NaN where a tilt
-        is left out.
-
-    Examples
-    --------
-    >>> Alignment(np.zeros((2, 2)), np.array([0.0, 10.0]), method="by hand").excluded_angles_deg
-    ()
-    """
-
-    shifts_px: NDArray[np.float64]
-    tilt_angles_deg: NDArray[np.float64]
-    axis_rotation_deg: float = 0.0
-    method: str = ""
-    extended: str = ""
-    why: tuple[str, ...] = ()
-    failures: dict[float, str] = field(default_factory=dict)
-    residuals: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-
-    __repr__ = short_repr
-
-    def __post_init__(self) -> None:
-        angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg")
-        check_shape(self.shifts_px, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
-        for name in ("shifts_px", "tilt_angles_deg", "residuals"):
-            values = np.array(getattr(self, name), dtype=np.float64)
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
-
-    @property
-    def excluded_angles_deg(self) -> tuple[float, ...]:
-        """Angles without a shift: those that failed and those that were left out by choice."""
-        return tuple(float(angle) for angle in self.tilt_angles_deg[~self.aligned])
-
-    @property
-    def aligned(self) -> NDArray[np.bool_]:
-        """True for each tilt that has a shift, shape (tilt,)."""
-        return np.asarray(np.isfinite(self.shifts_px).all(axis=1))
 
 
 @overload
@@ -90,7 +27,8 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
     Parameters
     ----------
     x : TiltSeries, SpectrumTiltSeries or mapping of element to them
-        Images (tilt, y, x) or counts (tilt, y, x, energy) with the angles of the series that was aligned.
+        Images (tilt, y, x) or counts (tilt, y, x, energy) with the angles of the series that was aligned, to 0.05
+        degrees. A channel with other pixels of the same field of view, such as a binned map, is shifted by as many nm.
     alignment : Alignment
         From `estimate`, usually of the ADF series.
     drop : bool, default False
@@ -106,7 +44,7 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
     Raises
     ------
     ValueError
-        If the angles differ, or a tilt has no shift and `drop` is False (the angles are named).
+        If the angles or fields of view differ, or a tilt has no shift and `drop` is False (the angles are named).
 
     Examples
     --------
@@ -118,13 +56,8 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
     """
     if isinstance(x, Mapping):
         return over_elements(x, lambda series: apply(series, alignment, drop=drop, outside=outside))
-    if not np.array_equal(x.tilt_angles_deg, alignment.tilt_angles_deg):
-        raise fail(
-            "tilt_angles_deg",
-            expected=f"the {alignment.tilt_angles_deg.size} angles of the aligned series",
-            got=f"{x.n_tilts} angles from {x.tilt_angles_deg[0]:g} to {x.tilt_angles_deg[-1]:g} deg",
-            remedy="apply an alignment to channels of the same scan only",
-        )
+    _check_angles(x, alignment)
+    scale = _pixels_per_aligned_pixel(x, alignment)
     if alignment.excluded_angles_deg and not drop:
         raise fail(
             "alignment",
@@ -133,7 +66,7 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
             remedy="look at alignment.failures, then pass drop=True to go on without these tilts",
         )
     kept = x if alignment.aligned.all() else select_tilts(x, alignment.aligned)
-    shifts, rotation_deg = alignment.shifts_px[alignment.aligned], alignment.axis_rotation_deg
+    shifts, rotation_deg = alignment.shifts_px[alignment.aligned] * scale, alignment.axis_rotation_deg
     if not rotation_deg:
         return apply_shifts(kept, shifts, outside=outside)
     check_option(outside, "outside", ("wrap", "nan", "zero"))
@@ -142,6 +75,45 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
         return straight
     fill = np.nan if outside == "nan" else 0.0
     return map_tilts(straight, lambda tilt, i: _filled(tilt, shifts[i], rotation_deg, fill))
+
+
+SAME_ANGLE_DEG = 0.05
+"""What two channels may state of one tilt: the goniometer is read out anew for each."""
+
+
+def _check_angles(x: TiltSeries | SpectrumTiltSeries, alignment: Alignment) -> None:
+    expected, got = alignment.tilt_angles_deg, x.tilt_angles_deg
+    if expected.shape == got.shape and np.allclose(expected, got, rtol=0, atol=SAME_ANGLE_DEG):
+        return
+    words = f"{got.size} angles from {got[0]:g} to {got[-1]:g} deg"
+    wanted = f"the {expected.size} angles of the aligned series"
+    if expected.shape == got.shape:
+        i = int(np.argmax(np.abs(expected - got)))
+        wanted, words = f"{wanted}, tilt {i} at {expected[i]:.6g} deg", f"{got[i]:.6g} deg there"
+    raise fail(
+        "tilt_angles_deg", expected=wanted, got=words, remedy="apply an alignment to channels of the same scan only"
+    )
+
+
+def _pixels_per_aligned_pixel(x: TiltSeries | SpectrumTiltSeries, alignment: Alignment) -> float:
+    """Return by what shifts in pixels of the aligned series become shifts in pixels of `x`."""
+    shape, size_nm = tuple(values_of(x).shape[1:3]), x.pixel_size_nm
+    if not alignment.image_shape or not np.isfinite(alignment.pixel_size_nm):
+        return 1.0  # shifts from elsewhere: taken as they are
+    fields_nm = np.array(shape) * size_nm, np.array(alignment.image_shape) * alignment.pixel_size_nm
+    if np.abs(fields_nm[0] - fields_nm[1]).max() > max(size_nm, alignment.pixel_size_nm):
+        aligned = _field(alignment.image_shape, alignment.pixel_size_nm)
+        raise fail(
+            "pixel size",
+            expected=f"the field of view of the aligned series, {aligned}",
+            got=_field(shape, size_nm),
+            remedy="correct pixel_size_nm if the channel was binned, or crop both to one field of view",
+        )
+    return 1.0 if shape == alignment.image_shape else alignment.pixel_size_nm / size_nm
+
+
+def _field(shape: tuple[int, ...], size_nm: float) -> str:
+    return f"{shape[0]} x {shape[1]} pixels of {size_nm:.4g} nm"
 
 
 def _filled(tilt: NDArray[Any], shift_px: Floats, rotation_deg: float, fill: float) -> NDArray[Any]:

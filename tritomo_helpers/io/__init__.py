@@ -5,6 +5,7 @@ Angles, energies and pixel sizes come out in degrees, eV and nm, whatever the fi
 or contradicted aloud. Nothing that a file holds is ever unpickled.
 """
 
+from ._alignment import load_alignment
 from ._arrays import load_arrays, load_table
 from ._describe import Content, describe
 from ._hyperspy import to_hyperspy
@@ -15,6 +16,7 @@ __all__ = [
     "Content",
     "describe",
     "from_hyperspy",
+    "load_alignment",
     "load_arrays",
     "load_image",
     "load_spectra",

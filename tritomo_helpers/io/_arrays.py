@@ -1,6 +1,9 @@
 """Named arrays in HDF5, and tables in CSV."""
 
+import csv
 import dataclasses
+import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +12,7 @@ import numpy as np
 
 from .._validation import fail
 from ._formats import check_file
+from ._guard import check_size, opened, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,44 +54,48 @@ def load_arrays(path: str | Path, *, group: str = "/", names: Sequence[str] | No
     """
     import h5py
 
-    one = check_file(path, (".h5", ".hdf5", ".hspy"))
-    with h5py.File(one, "r") as file:
-        if group not in file or not isinstance(file[group], h5py.Group):
-            raise fail(
-                f"group {group!r} of {one.name}",
-                expected="a group",
-                got=", ".join(file) or "nothing",
-                remedy="name one of these",
-            )
-        found = file[group]
-        absent = [name for name in names or () if name not in found and name not in found.attrs]
-        if absent:
-            have = ", ".join(sorted([*found, *found.attrs]))
-            raise fail(f"names in {one.name}", expected=f"some of {have}", got=absent, remedy="choose among these")
-        return _read_group(found, names)
+    file_path = check_file(path, (".h5", ".hdf5", ".hspy"))
+    with opened(file_path) as file:
+        source = file.get(group)
+        is_group, groups = isinstance(source, h5py.Group), ", ".join(file)
+        have = sorted([*source, *source.attrs]) if is_group else []
+        absent = [name for name in names or () if name not in have]
+        values = _read_group(source, file_path, names) if is_group and not absent else {}
+    if not is_group:
+        raise fail(
+            f"group {group!r} of {file_path.name}",
+            expected="a group",
+            got=groups or "nothing",
+            remedy="name one of these",
+        )
+    if absent:
+        expected = f"some of {', '.join(have)}"
+        raise fail(f"names in {file_path.name}", expected=expected, got=absent, remedy="choose among these")
+    return values
 
 
-def _read_group(group: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+def _read_group(group: Any, path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
     import h5py
 
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in group.attrs.items():
         if names is not None and name not in names:
             continue
         plain = _plain(value)
         if plain is not None:
-            found[name] = plain
+            values[name] = plain
     for name, item in group.items():
         if names is not None and name not in names:
             continue
         if isinstance(item, h5py.Group):
-            found[name] = _read_group(item)
+            values[name] = _read_group(item, path)
         elif isinstance(item, h5py.Dataset):
+            check_size(path, item.size * item.dtype.itemsize)
             text = h5py.check_string_dtype(item.dtype) is not None
             plain = _plain(item.asstr()[()] if text else item[()])
             if plain is not None:
-                found[name] = plain
-    return found
+                values[name] = plain
+    return values
 
 
 def _plain(value: Any) -> Any:
@@ -162,7 +170,7 @@ def load_table(path: str | Path, *, header_rows: int = 1) -> "pd.DataFrame":
     Parameters
     ----------
     path : path
-        A .csv file with commas.
+        A .csv file with commas, or with semicolons or tabs; then with decimal commas too.
     header_rows : int, default 1
         With 2, the second row names groups of columns, each name standing over its first column, as in the cycling
         curves of ``NMC_charge_discharge_Jia``.
@@ -188,18 +196,38 @@ def load_table(path: str | Path, *, header_rows: int = 1) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    one = check_file(path, (".csv",))
+    file = check_file(path, (".csv",))
     if header_rows not in (1, 2):
         raise fail("header_rows", expected="1 or 2", got=header_rows, remedy="count the rows above the first number")
-    try:
-        if header_rows == 1:
-            return pd.read_csv(one)
-        head = pd.read_csv(one, header=None, nrows=2, dtype=str)
-        table = pd.read_csv(one, header=None, skiprows=2)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    with reading(file):
+        text = file.read_text(encoding="utf-8-sig")
+    options, problem = _dialect(text, header_rows)
+    if problem:
         raise fail(
-            f"file {one.name}", expected="comma-separated columns", got=str(error), remedy="check that it is a CSV file"
-        ) from error
-    names, groups = head.iloc[0], head.iloc[1].ffill()
-    table.columns = pd.MultiIndex.from_arrays([groups, names], names=["group", "name"])
-    return table
+            f"file {file.name}", expected="comma-separated columns", got=problem, remedy="check that it is a CSV file"
+        )
+    with reading(file):
+        if header_rows == 1:
+            single: pd.DataFrame = pd.read_csv(io.StringIO(text), **options)
+            return single
+        head = pd.read_csv(io.StringIO(text), header=None, nrows=2, dtype=str, sep=options["sep"])
+        table: pd.DataFrame = pd.read_csv(io.StringIO(text), header=None, skiprows=2, **options)
+        names, groups = head.iloc[0], head.iloc[1].ffill()
+        table.columns = pd.MultiIndex.from_arrays([groups, names], names=["group", "name"])
+        return table
+
+
+def _dialect(text: str, header_rows: int) -> tuple[dict[str, Any], str]:
+    """Return how the columns are separated and the decimals written, and what is wrong with that, if anything."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return {}, "an empty file"
+    separator = max(";\t,", key=lambda mark: (lines[0].count(mark), mark != ","))
+    rows = list(csv.reader(lines, delimiter=separator))
+    n_columns = max(map(len, rows[:header_rows]))
+    longer = next((i for i, row in enumerate(rows[header_rows:], header_rows + 1) if len(row) > n_columns), None)
+    if longer is not None:
+        return {}, f"{len(rows[longer - 1])} values in row {longer} under {n_columns} names (decimal commas?)"
+    cells = [cell.strip() for row in rows[header_rows:] for cell in row]
+    commas = separator != "," and any(re.fullmatch(r"[-+]?\d+,\d+([eE][-+]?\d+)?", cell) for cell in cells)
+    return {"sep": separator, "decimal": "," if commas else "."}, ""

@@ -13,6 +13,13 @@ Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
 
 
 def values_of(x: object) -> Any:
+    """Return the images or counts of a container.
+
+    Examples
+    --------
+    >>> values_of(TiltSeries(np.ones((2, 3, 4)), [0, 10], 1.0)).shape
+    (2, 3, 4)
+    """
     if isinstance(x, TiltSeries):
         return x.images
     if isinstance(x, SpectrumTiltSeries):

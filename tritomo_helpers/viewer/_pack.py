@@ -197,7 +197,8 @@ def _folded(codes: NDArray[np.int32], axes: tuple[int, ...]) -> Iterator[NDArray
     for i in range(0, len(codes), n):
         block = codes[i : i + n]
         if 0 in axes:
-            block = np.diff(codes[max(i - 1, 0) : i + n], axis=0, **({"prepend": np.int32(0)} if i == 0 else {}))
+            before = codes[i - 1 : i] if i else np.zeros_like(codes[:1])
+            block = np.diff(block, axis=0, prepend=before)
         for axis in set(axes) - {0}:
             block = np.diff(block, axis=axis, prepend=np.int32(0))
         yield np.where(block < 0, -2 * block - 1, 2 * block) if axes else block
