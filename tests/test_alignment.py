@@ -538,7 +538,7 @@ def test_hot_pixels_are_named_and_their_cleaning_works():
     series = particle_series()
     images = np.array(series.images)
     images[:, 3, 5] = 4 * images.max()
-    with pytest.raises(ValueError, match=r"hot pixels at \(y, x\) = \(3, 5\).*tilt_series.remove_hot_pixels"):
+    with pytest.raises(ValueError, match=r"at -40 deg: .*hot pixels at \(y, x\) = \(3, 5\).*remove_hot_pixels"):
         alignment.estimate(series.replace(images=images))
     cleaned = tilt_series.remove_hot_pixels(series.replace(images=images))
     assert np.count_nonzero(cleaned.images != images) == 5

@@ -116,7 +116,7 @@ def samples(folder):
     io.save({"shifts_px": np.ones((40, 40)), "why": ["a", "b"], "inner": {"name": "x"}}, folder / "t.h5")
     io.save(Alignment(np.ones((4, 2)), TILTS_DEG), folder / "al.h5")
     (folder / "c.csv").write_text("V;mAh\n3,7;0,25\n4,4;1\n")
-    tifffile.imwrite(folder / "i.tif", chiral_stack().astype(np.uint16))
+    tifffile.imwrite(folder / "i.tif", chiral_stack().astype(np.uint16), photometric="minisblack")
     return [
         (folder / "a.mrc", [io.load_tilt_series, io.describe]),
         (folder / "a.rawtlt", [lambda path: io.load_tilt_series(path.with_suffix(".mrc"))]),

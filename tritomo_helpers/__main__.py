@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("names", nargs="*", metavar="NAME", help="all that you have, products too, if not given")
     verify.set_defaults(run=_verify)
 
-    clean = actions.add_parser("clean", help="remove simulated data and products that an older version made")
+    clean = actions.add_parser("clean", help="remove what an older version or a killed run left in the cache")
     clean.set_defaults(run=_clean)
     return parser
 
@@ -157,6 +157,7 @@ def _states(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _clean(_: argparse.Namespace) -> int:
+    leftovers = datasets.remove_leftovers()
     folders, files = datasets.stale_folders(), products.stale_files()
     for folder in folders:
         shutil.rmtree(folder)
@@ -165,6 +166,8 @@ def _clean(_: argparse.Namespace) -> int:
     removed = f"{len(folders)} outdated folder{'' if len(folders) == 1 else 's'}"
     if files:
         removed += f" and {len(files)} outdated product{'' if len(files) == 1 else 's'}"
+    if leftovers:
+        removed += f" and {len(leftovers)} unfinished file{'' if len(leftovers) == 1 else 's'} or folders"
     print(f"{removed} removed from {datasets.data_dir()}")
     return 0
 

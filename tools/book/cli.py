@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,9 +14,9 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from tools.book import BOOK, BUILD, ROOT, checks, offline, sphinx_extension, stage, vendor
+from tools.book import BOOK, BUILD, ROOT, checks, child, offline, sphinx_extension, stage, vendor
 from tools.book.execute import execute
-from tritomo_helpers.store.files import locked
+from tritomo_helpers.store.files import atomic_file, locked, put_in_place
 
 # What the theme and docutils write and a browser or a screen reader objects to; nothing else of a page is touched.
 MENDED = [
@@ -59,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", type=Path, default=BOOK, help="folder of the chapters (default: book)")
     parser.add_argument("--into", type=Path, default=BUILD, help="folder of the result (default: _build)")
     options = parser.parse_args(arguments)
+    child.end_when_told_to()
     options.into.mkdir(parents=True, exist_ok=True)
     # Two builds at once would write into each other.
     with contextlib.nullcontext() if options.only else locked(options.into / ".lock"):
@@ -152,8 +152,8 @@ def simulated_in(name: str, seconds: float, *, notes: Path) -> float:
     noted: dict[str, float] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
     place = f"{name} {key(datasets.dataset(name))}"
     noted[place] = max(seconds, noted.get(place, 0.0))
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    notes.write_text(json.dumps(noted, indent=1), encoding="utf-8")
+    with atomic_file(notes) as path:
+        path.write_text(json.dumps(noted, indent=1), encoding="utf-8")
     return noted[place]
 
 
@@ -177,8 +177,7 @@ def prepare(notebooks: Sequence[Path], into: Path = BUILD) -> tuple[dict[str, fl
             if name in seconds:
                 continue
             print(f"{name} (used by {path.stem}) ...", flush=True)
-            said = subprocess.run([sys.executable, "-m", "tritomo_helpers.products", name], cwd=ROOT, check=False)
-            if said.returncode:
+            if child.run([sys.executable, "-m", "tritomo_helpers.products", name], cwd=ROOT):
                 problems.append(f"{path.stem}: the product {name} cannot be computed")
             else:
                 seconds[name] = float(products.provenance(name)["seconds"])
@@ -187,8 +186,7 @@ def prepare(notebooks: Sequence[Path], into: Path = BUILD) -> tuple[dict[str, fl
                 if name in datasets.manifest() and datasets.dataset(name).generated is not None:
                     code = f"from tritomo_helpers import datasets; datasets.fetch({name!r}, **{keywords!r})"
                     start = time.perf_counter()
-                    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
-                    if said.returncode:
+                    if child.run([sys.executable, "-c", code], cwd=ROOT):
                         problems.append(f"{path.stem}: the dataset {name} cannot be simulated")
                         continue
                     took = simulated_in(name, time.perf_counter() - start, notes=into / "simulated.json")
@@ -206,18 +204,17 @@ def sphinx(source: Path, pages: Path, *, warnings_are_errors: bool) -> list[str]
     # Where a dataset is missing, so are figures and numbers that other pages refer to.
     command += ["-n", "-W"] if warnings_are_errors else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, check=False)
+    exit_code = child.run(command, cwd=ROOT, env=environment)
     fresh = out / "_build" / "html"
     if not (fresh / "index.html").exists():
-        return [f"Sphinx failed ({done.returncode}); its messages are above"]
+        return [f"Sphinx failed ({exit_code}); its messages are above"]
     problems: list[str] = []
     for page in sorted(fresh.rglob("*.html")):
         mended = mend(page.read_text(encoding="utf-8"))
         page.write_text(mended, encoding="utf-8")
         problems += [f"{page.name}: {flaw}; the patterns of `MENDED` no longer match" for flaw in checks.flaws(mended)]
-    shutil.rmtree(pages, ignore_errors=True)
-    shutil.move(fresh, pages)
+    put_in_place(fresh, pages)
     shutil.rmtree(out)
-    if done.returncode:
-        problems.insert(0, f"Sphinx ended with {done.returncode}; its messages are above")
+    if exit_code:
+        problems.insert(0, f"Sphinx ended with {exit_code}; its messages are above")
     return problems

@@ -46,12 +46,12 @@ def data_page() -> str:
     return "\n".join(parts)
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     r"""Return a text of the manifest so that Markdown shows it as it is; only code between backticks stays code.
 
     Examples
     --------
-    >>> _words("a_b <c> `d_e` $1 [x](y)")
+    >>> words("a_b <c> `d_e` $1 [x](y)")
     'a\\_b \\<c\\> `d_e` \\$1 \\[x\\](y)'
     """
     pieces = re.split(r"(`[^`]+`)", text)
@@ -62,7 +62,14 @@ def _label(name: str) -> str:
     return "data-" + name.lower().replace("_", "-").replace("/", "-")
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table.
+
+    Examples
+    --------
+    >>> table(("a", "b"), [("1", "2")]).splitlines()
+    ['| a | b |', '| --- | --- |', '| 1 | 2 |']
+    """
     lines = [list(head), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return (
@@ -75,30 +82,30 @@ def _overview(entries: list[Dataset]) -> str:
     total = sum(entry.size_bytes for entry in entries)
     rows = (
         (
-            f"[{_words(entry.title)}](#{_label(entry.name)})",
-            _words(", ".join(entry.technique)),
+            f"[{words(entry.title)}](#{_label(entry.name)})",
+            words(", ".join(entry.technique)),
             size_text(entry.size_bytes),
-            _words(entry.license),
+            words(entry.license),
         )
         for entry in entries
     )
-    table = _table(("dataset", "technique", "download", "license"), rows)
-    return f"{table}\nAll {len(entries)} real datasets together: {size_text(total)}.\n"
+    overview = table(("dataset", "technique", "download", "license"), rows)
+    return f"{overview}\nAll {len(entries)} real datasets together: {size_text(total)}.\n"
 
 
 def _section(entry: Dataset) -> str:
-    cite = _words(entry.citation) + (f", [doi:{entry.doi}](https://doi.org/{entry.doi})" if entry.doi else "")
+    cite = words(entry.citation) + (f", [doi:{entry.doi}](https://doi.org/{entry.doi})" if entry.doi else "")
     facts = (
         ("Name", f"`{entry.name}`"),
         ("Source", f"<{entry.source}>"),
-        ("License", _words(entry.license)),
+        ("License", words(entry.license)),
         ("Cite", cite),
         ("Download", size_text(entry.size_bytes)),
-        ("Technique", _words(", ".join(entry.technique))),
-        ("Chapters", _words("; ".join(entry.chapters))),
-        ("Read it", _words(entry.read)),
+        ("Technique", words(", ".join(entry.technique))),
+        ("Chapters", words("; ".join(entry.chapters))),
+        ("Read it", words(entry.read)),
     )
-    files = _table(
+    files = table(
         ("role", "file", "size", "SHA-256 begins"),
         (
             (f"`{f.role}`", _link(f.file, f.urls[0]), size_text(f.size_bytes), f"`{f.checksum[7:19]}`")
@@ -106,12 +113,12 @@ def _section(entry: Dataset) -> str:
         ),
     )
     listed = "\n".join(f"- **{name}:** {text}" for name, text in facts)
-    head = f"({_label(entry.name)})=\n### {_words(entry.title)}\n\n{_words(entry.description)}"
+    head = f"({_label(entry.name)})=\n### {words(entry.title)}\n\n{words(entry.description)}"
     return f"{head}\n\n{listed}\n\n{files}"
 
 
 def _link(name: str, url: str | ArchiveMember) -> str:
-    return f"[{_words(name)}]({url.archive if isinstance(url, ArchiveMember) else url})"
+    return f"[{words(name)}]({url.archive if isinstance(url, ArchiveMember) else url})"
 
 
 def _twins(entries: list[Dataset]) -> str:
@@ -122,9 +129,9 @@ def _twins(entries: list[Dataset]) -> str:
         options = ", ".join(f"{key} {value}" for key, value in generated.items() if key not in ("particle", "seed"))
         rows.append((f"`{entry.name}`", str(generated["particle"]), options or "none", str(generated["seed"])))
     listed = (
-        f"- **License:** {_words(first.license)}\n- **Cite:** {_words(first.citation)}\n"
+        f"- **License:** {words(first.license)}\n- **Cite:** {words(first.citation)}\n"
         f"- **Chapters:** {'; '.join(first.chapters)}\n"
-        f"- **Read it:** {_words(first.read)}\n"
+        f"- **Read it:** {words(first.read)}\n"
     )
-    table = _table(("name", "particle", "special", "seed"), rows)
-    return f"(data-twin)=\n### The digital twin\n\n{_words(first.description)}\n\n{listed}\n{table}"
+    twins = table(("name", "particle", "special", "seed"), rows)
+    return f"(data-twin)=\n### The digital twin\n\n{words(first.description)}\n\n{listed}\n{twins}"

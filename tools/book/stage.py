@@ -17,6 +17,7 @@ import yaml
 from tools.book import BOOK, ROOT, fold, lineage, vendor
 from tools.book.data_page import data_page
 from tools.book.execute import Run, records
+from tools.book.files_page import files_page
 from tools.book.prose import WORDS_PER_MINUTE, n_words
 
 TIME_LIMIT_S = 120
@@ -341,6 +342,7 @@ def stage(
     for name, page in {
         "performance": lambda: performance_page(runs, prepared),
         "data-and-licences": data_page,
+        "your-own-data": files_page,
         "api": modules_page,
     }.items():
         if name in wanted:

@@ -5,7 +5,6 @@ Without npm, or without a network for it, the pages keep the links to the server
 
 import base64
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -13,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tools.book import BUILD
+from tritomo_helpers.datasets import offline
 from tritomo_helpers.store.files import atomic_folder
 
 VENDOR = BUILD / "vendor"
@@ -49,8 +49,8 @@ def fetch(packages: dict[str, str], into: Path = VENDOR) -> str:
     npm = shutil.which("npm")
     if npm is None:
         return "npm is not installed"
-    if os.environ.get("TRITOMO_OFFLINE") == "1":
-        return "TRITOMO_OFFLINE=1 forbids npm to use the network"
+    if offline():
+        return "TRITOMO_OFFLINE forbids npm to use the network"
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into) as folder:
         for package in missing:

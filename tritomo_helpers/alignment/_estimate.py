@@ -28,6 +28,7 @@ ANGLE_RATIO, ANGLE_RESIDUAL = 3.0, 0.02
 # ones, to 13 % or worse. Images against reprojections leave more, because a few tilts do not fix a volume.
 HOPELESS_MOMENTS, HOPELESS_IMAGES = 0.12, 0.5
 CUT_FRACTION = 0.3  # of Otsu's threshold above the dark class: what is brighter at the edge of the frame is cut by it
+HOT_RATIO = 2.0  # a single pixel this many times brighter than all others takes the place of the specimen
 ROTATION_ERROR_DEG = 0.3  # a turn that is not known better than this is not applied
 # A turn looks like an inclined specimen unless the tilts differ much. On a real needle, ranges of 8 to 30 deg gave
 # turns off by 0.8 to 2.3 deg with a standard error of 0.2.
@@ -101,8 +102,8 @@ def estimate(
     Raises
     ------
     ValueError
-        If a value is not finite; if the specimen is dark on bright; if fewer than three tilts are usable; if the tilts
-        do not show one specimen.
+        If a value is not finite; if pixels are hot; if the specimen is dark on bright; if fewer than three tilts are
+        usable; if the tilts do not show one specimen.
 
     Warns
     -----
@@ -219,13 +220,15 @@ def _prepare(ts: TiltSeries, exclude: Sequence[float]) -> _Work:
             got="a dark specimen on a bright background, as in bright field",
             remedy="invert the contrast first: ts.replace(images=ts.images.max() - ts.images)",
         )
+    _check_hot_pixels(images, angles)
     work = _Work(raw, images, angles, np.ones(angles.size, dtype=bool))
     masks = otsu_masks(ts.replace(images=images))
     for i, mask in enumerate(masks):
         if np.isclose(np.asarray(exclude, dtype=np.float64), angles[i]).any():
             work.used[i] = False
         elif not mask.any():
-            work.reject(i, _why_nothing_shows(images[i]))
+            reason = f"nothing but noise: neighboring pixels correlate by {neighbor_correlation(images[i]):.2f}"
+            work.reject(i, reason)
         else:
             images[i] = np.where(mask, images[i] - background_level(images[i], mask)[0], 0)
     if work.used.sum() < 3:
@@ -242,15 +245,19 @@ def _prepare(ts: TiltSeries, exclude: Sequence[float]) -> _Work:
     return work
 
 
-def _why_nothing_shows(image: Floats) -> str:
-    """Say why no specimen was found: hot pixels, which a threshold falls for, or noise."""
-    is_hot = hot_pixels(image)
-    if is_hot.any():
-        places = [f"({y}, {x})" for y, x in np.argwhere(is_hot).tolist()]
-        listed = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
-        most = f"{image.max():.4g} where all else is below {image[~is_hot].max():.4g}"
-        return f"hot pixels at (y, x) = {listed}, up to {most}: clean them with tilt_series.remove_hot_pixels"
-    return f"nothing but noise: neighboring pixels correlate by {neighbor_correlation(image):.2f}"
+def _check_hot_pixels(images: Floats, angles: Floats) -> None:
+    """Raise ValueError that names hot pixels so bright that a threshold would take them for the specimen."""
+    for image, angle in zip(images, angles, strict=True):
+        is_hot = hot_pixels(image)
+        if is_hot.any() and image.max() > HOT_RATIO * image[~is_hot].max():
+            places = [f"({y}, {x})" for y, x in np.argwhere(is_hot).tolist()]
+            listed = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
+            raise fail(
+                f"images at {angle:g} deg",
+                expected=f"all below {image[~is_hot].max():.4g}, as all but single pixels are",
+                got=f"hot pixels at (y, x) = {listed}, up to {image.max():.4g}",
+                remedy="clean the series with tilt_series.remove_hot_pixels",
+            )
 
 
 def _is_dark_on_bright(image: Floats) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._validation import fail
-from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact
+from ._download import DatasetUnavailable, data_dir, fetch_file, is_intact, offline
+from ._leftovers import remove_leftovers
 from ._manifest import (
     ArchiveMember,
     DataFile,
@@ -35,8 +36,10 @@ __all__ = [
     "identity",
     "manifest",
     "manifest_path",
+    "offline",
     "present",
     "read_manifest",
+    "remove_leftovers",
     "size_text",
     "stale_folders",
     "verify",

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -72,9 +71,31 @@ def fetch_file(dataset: Dataset, file: DataFile, *, progress: bool = True) -> Pa
                 warnings.warn(f"{target} is not what the manifest says (checksum) and is fetched again", stacklevel=2)
             return _from_any_source(dataset, file, target, progress=progress)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in _NOT_WRITABLE:
             raise _not_writable(dataset, file, target, error) from error
+        if error.errno in _NO_ROOM:
+            raise no_room(dataset.name, target.parent, error, size_bytes=file.size_bytes) from error
         raise
+
+
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def no_room(name: str, folder: Path, error: OSError, *, size_bytes: int) -> Exception:
+    """Build the error for a full disk."""
+    return fail(
+        f"dataset {name}",
+        expected=f"room for {_megabytes(size_bytes)} in {folder}",
+        got=str(error),
+        remedy="free some space (`python -m tritomo_helpers data clean`), or set TRITOMO_DATA_DIR to a larger disk",
+        error=OSError,
+    )
+
+
+def is_no_room(error: OSError) -> bool:
+    """Whether a write failed because the disk, or one's share of it, is full."""
+    return error.errno in _NO_ROOM
 
 
 def _not_writable(dataset: Dataset, file: DataFile, target: Path, error: OSError) -> Exception:
@@ -109,15 +130,10 @@ def _from_any_source(dataset: Dataset, file: DataFile, target: Path, *, progress
         try:
             client.fetch(file.file, downloader=_Downloader(source, file, part, progress=progress))
         except (_NotThere, ValueError, requests.RequestException) as error:
-            problems.append(f"{_shown(source)}: {_reason(error)}")
+            problems.append(f"{_shown(source)}: {error}")
         else:
             return target
     raise _unavailable(dataset, file, problems)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    return "the checksum does not match, so the file was not kept" if "hash of downloaded" in text else text
 
 
 def _unavailable(dataset: Dataset, file: DataFile, problems: list[str]) -> DatasetUnavailable:
@@ -155,29 +171,37 @@ class _Downloader:
         self.source, self.file, self.part, self.progress = source, file, part, progress
 
     def __call__(self, url: str, output_file: str, pooch: Any, *, check_only: bool = False) -> None:
+        import requests
+
         del url, pooch, check_only
         output = Path(output_file)
+        resumed = False
         if isinstance(self.source, Path):
-            try:
-                shutil.copyfile(self.source, output)
-            except (FileNotFoundError, IsADirectoryError) as error:
-                raise _NotThere("no such file") from error
+            _copy_of_mirror(self.source, output, limit=self.file.size_bytes)
         elif isinstance(self.source, ArchiveMember):
             archive = self.part.with_name(f".{self.file.file}.archive.part")
             self._get(self.source.archive, archive, size=None)
             try:
-                extract_member(archive, self.source.member, output)
+                extract_member(archive, self.source.member, output, limit=self.file.size_bytes)
             finally:
                 archive.unlink()
         else:
+            _remove_link(self.part)
+            resumed = self.part.exists()
             self._get(self.source, self.part, size=self.file.size_bytes)
             self.part.replace(output)
+        if not is_intact(output, self.file):
+            problem = "the checksum does not match, so the file was not kept"
+            if resumed:  # its beginning may be of another version of the file: once more, from the start
+                raise requests.ConnectionError(problem)
+            raise _NotThere(problem)  # asking again would bring the same bytes
 
     def _get(self, url: str, part: Path, *, size: int | None) -> None:
         """Download `url` to `part`, going on where an earlier attempt stopped."""
         import requests
         from tqdm import tqdm
 
+        _remove_link(part)
         have = part.stat().st_size if part.exists() else 0
         if size is not None and have >= size:  # left by another version of the file, or complete and wrong
             part.unlink()
@@ -201,6 +225,10 @@ class _Downloader:
                 f"bytes {have}-"
             )
             have = have if resumes else 0
+            announced = have + int(response.headers.get("Content-Length") or 0)
+            if size is not None and announced > size:
+                part.unlink(missing_ok=True)
+                raise _NotThere(f"{announced} bytes instead of {size}, so the file was not kept")
             bar = tqdm(
                 desc=self.file.file, total=size, initial=have, unit="B", unit_scale=True, delay=1, leave=False,
                 disable=not self.progress,
@@ -208,8 +236,14 @@ class _Downloader:
             with bar, part.open("ab" if resumes else "wb") as out:
                 # What is read when a connection breaks off is lost up to one block, so blocks are small.
                 for block in response.iter_content(chunk_size=1 << 13):
+                    have += len(block)
+                    if size is not None and have > size:
+                        break
                     out.write(block)
                     bar.update(len(block))
+        if size is not None and have > size:
+            part.unlink()
+            raise _NotThere(f"more than the {size} bytes of the manifest, so the file was not kept")
         if size is not None and part.stat().st_size < size:
             if "Content-Length" in response.headers:  # all that the server meant to send: another file, or a notice
                 found = part.stat().st_size
@@ -218,8 +252,47 @@ class _Downloader:
             raise requests.ConnectionError(f"broke off after {part.stat().st_size} of {size} bytes")
 
 
-def extract_member(archive: Path, member: str, output: Path) -> None:
-    """Copy one member of a zip or tar archive to `output`, and nothing anywhere else.
+def _remove_link(path: Path) -> None:
+    """Remove a symbolic link, which someone else may have put where we are about to write."""
+    if path.is_symlink():
+        path.unlink()
+
+
+def _copy_of_mirror(source: Path, output: Path, *, limit: int) -> None:
+    """Copy a file of a mirror, of which no more than `limit` bytes are wanted."""
+    try:
+        stream = source.open("rb")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise _NotThere("no such file") from error
+    except NotADirectoryError as error:
+        raise _NotThere(
+            "the mirror is a file; set TRITOMO_DATA_MIRROR to the folder that holds the datasets"
+        ) from error
+    except OSError as error:
+        raise _NotThere(f"the mirror cannot be read ({error.strerror}); check its permissions") from error
+    with stream:
+        _copy(stream, output, limit=limit, damaged=OSError)
+
+
+def _copy(source: Any, output: Path, *, limit: int, damaged: type[Exception] | tuple[type[Exception], ...]) -> None:
+    """Copy a stream block by block; what reading raises is told apart from a disk that cannot be written."""
+    n_bytes = 0
+    with output.open("wb") as out:
+        while True:
+            try:
+                block = source.read(1 << 20)
+            except damaged as error:
+                raise _NotThere(f"damaged after {n_bytes} bytes: {error}") from error
+            if not block:
+                return
+            n_bytes += len(block)
+            if n_bytes > limit:
+                raise _NotThere(f"more than the {limit} bytes of the manifest, so the file was not kept")
+            out.write(block)
+
+
+def extract_member(archive: Path, member: str, output: Path, *, limit: int) -> None:
+    """Copy one member of a zip or tar archive to `output`, at most `limit` bytes, and nothing anywhere else.
 
     Only the bytes of a regular file are copied, to a path that we choose; links, devices and names that climb out of
     the archive are refused.
@@ -237,19 +310,34 @@ def extract_member(archive: Path, member: str, output: Path) -> None:
         raise fail(
             "archive member", expected="a path inside the archive", got=repr(member), remedy="correct the manifest"
         )
+    is_regular = True
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened, opened.open(member) as source, output.open("wb") as out:
-                shutil.copyfileobj(source, out)
-            return
-        with tarfile.open(archive) as tar:
-            info = tar.getmember(member)
-            source_or_none = tar.extractfile(info) if info.isreg() else None
-            if source_or_none is None:
-                raise fail("archive member", expected="a regular file", got=repr(member), remedy="correct the manifest")
-            with source_or_none as source, output.open("wb") as out:
-                shutil.copyfileobj(source, out)
-    except (KeyError, tarfile.TarError) as error:
-        raise fail(
-            "archive", expected=f"a zip or tar archive with {member}", got=str(error), remedy="correct the manifest"
-        ) from error
+            with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
+                _copy(source, output, limit=limit, damaged=Exception)
+        else:
+            with tarfile.open(archive) as tar:
+                info = tar.getmember(member)
+                content = tar.extractfile(info) if info.isreg() else None
+                is_regular = content is not None
+                if content is not None:
+                    _copy(content, output, limit=limit, damaged=Exception)
+    except _NotThere:
+        raise
+    except OSError as error:
+        if error.errno is not None:  # of the disk; what is wrong in an archive has no number
+            raise
+        raise _bad_archive(member, error) from error
+    except Exception as error:  # zlib.error, EOFError, LZMAError, struct.error ...: a damaged archive raises anything
+        raise _bad_archive(member, error) from error
+    if not is_regular:
+        raise fail("archive member", expected="a regular file", got=repr(member), remedy="correct the manifest")
+
+
+def _bad_archive(member: str, error: Exception) -> Exception:
+    return fail(
+        "archive",
+        expected=f"a zip or tar archive with {member}",
+        got=f"{type(error).__name__}: {error}",
+        remedy="correct the manifest, or wait until its owners have mended the archive",
+    )

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -69,7 +70,8 @@ def read_manifest(path: Path, *, check: bool = True) -> dict[str, Dataset]:
     path : Path
         A YAML file as described by ``tritomo_helpers/data/manifest_schema.json``.
     check : bool, default True
-        Compare it with the schema first. Without, only an entry that cannot be used is noticed.
+        Compare it with the schema first. Without, that is done only for a manifest with a name, role, file, link or
+        checksum that the schema's patterns do not allow, or an entry that cannot be used.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def read_manifest(path: Path, *, check: bool = True) -> dict[str, Dataset]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise fail(str(path.name), expected="YAML", got=str(error), remedy="correct the line named") from error
-    if check:
+    if check or not _is_plain(document):
         check_document(document)
     try:
         return {entry.name: entry for name, fields in document.items() for entry in _datasets(name, fields)}
@@ -96,11 +98,46 @@ def read_manifest(path: Path, *, check: bool = True) -> dict[str, Dataset]:
         raise
 
 
+def _schema() -> Any:
+    return json.loads(resources.files("tritomo_helpers").joinpath("data", "manifest_schema.json").read_text("utf-8"))
+
+
+def _is_plain(document: Any) -> bool:
+    """Whether all that becomes a path, a link or a checksum has the form that the schema asks for.
+
+    The patterns are those of the schema; comparing all of it would cost every process seconds of imports.
+    """
+    schema = _schema()
+    of_file = schema["$defs"]["file"]["properties"]
+    link, member = schema["$defs"]["link"], schema["$defs"]["source"]["oneOf"][1]["properties"]["member"]
+
+    def fits(value: Any, rule: Mapping[str, Any]) -> bool:
+        return isinstance(value, str) and re.search(rule["pattern"], value) is not None
+
+    def source_fits(url: Any) -> bool:
+        if isinstance(url, Mapping):
+            return set(url) == {"archive", "member"} and fits(url["archive"], link) and fits(url["member"], member)
+        return fits(url, link)
+
+    def file_fits(file: Any) -> bool:
+        urls = file["url"] if isinstance(file["url"], list) else [file["url"]]
+        plain = all(fits(file[key], of_file[key]) for key in ("role", "file", "checksum"))
+        return plain and type(file["size_bytes"]) is int and all(source_fits(url) for url in urls)
+
+    try:
+        return all(
+            fits(name, schema["propertyNames"]) and all(file_fits(file) for file in entry.get("files", ()))
+            for name, entry in document.items()
+        )
+    except (AttributeError, KeyError, TypeError):
+        return False
+
+
 def check_document(document: Any) -> None:
     """Raise ValueError unless `document` agrees with the schema and no role or file name is used twice."""
     import jsonschema
 
-    schema = json.loads(resources.files("tritomo_helpers").joinpath("data", "manifest_schema.json").read_text("utf-8"))
+    schema = _schema()
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
     if error is not None:
         where = " / ".join(map(str, error.absolute_path)) or "the top level"

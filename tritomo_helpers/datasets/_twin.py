@@ -13,13 +13,14 @@ from typing import Any
 
 from .._validation import fail
 from ..store import files, fingerprint
-from ._download import data_dir
+from ._download import data_dir, is_no_room, no_room
 from ._manifest import Dataset
 
 SIGNAL_OF_ROLE = {"adf": "adf", "eds": "eds", "low_loss": "eels", "core_loss": "eels", "repeats": "", "truth": ""}
 """Which detector has to run for which role; the last two come with any of them."""
 
 _ABOUT = "about.json"
+_ABOUT_BYTES = 600_000_000  # a particle with all signals, while it is written
 
 
 def roles() -> list[str]:
@@ -38,8 +39,8 @@ def fetch_twin(
 
     Raises
     ------
-    PermissionError
-        If it has to be simulated and the cache cannot be written.
+    PermissionError, OSError
+        If it has to be simulated and the cache cannot be written, or is full.
     """
     folder = _find(dataset, parts, thorough=thorough)
     if folder is None:
@@ -49,6 +50,8 @@ def fetch_twin(
             with files.locked(place / ".lock"):
                 folder = _find(dataset, parts, thorough=thorough) or _build(dataset, parts, progress=progress)
         except OSError as error:
+            if is_no_room(error):
+                raise no_room(dataset.name, place, error, size_bytes=_ABOUT_BYTES) from error
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             raise fail(

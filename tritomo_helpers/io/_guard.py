@@ -1,5 +1,6 @@
 """The boundary to other people's readers: whatever they raise on a damaged file becomes one message of ours."""
 
+import gc
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,10 @@ def reading(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # readers raise whatever the damage happens to cause, zlib.error and MemoryError too
-        traceback.clear_frames(error.__traceback__)  # closes the file that the reader left open
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the file that a reader left open, and that is closed here
+            traceback.clear_frames(error.__traceback__)
+            gc.collect()
         raise unreadable(path, f"{type(error).__name__}: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, also when the process that writes them is killed."""
 
+import ctypes
 import os
 import shutil
 import sys
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_WRITING = ".writing-"
+WRITING = ".writing-"
+"""Begins the names of folders that are being written."""
 _LOCK = "lock"
 DAMAGED = ".damaged"
 """What `tell_damaged` adds to a name."""
@@ -29,6 +31,24 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)  # closing releases the lock
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold `path` for the duration of the block if no other process holds it, and say whether.
+
+    Examples
+    --------
+    >>> path = Path(tempfile.mkdtemp()) / "lock"
+    >>> with locked(path), locked_if_free(path) as free:
+    ...     free
+    False
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield _acquire(descriptor, wait=False)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -73,6 +93,39 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         path.replace(target)
 
 
+def put_in_place(fresh: Path, target: Path) -> None:
+    """Let a finished folder take the place of another; on Linux there is no instant without one of the two.
+
+    Examples
+    --------
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("old", "new"):
+    ...     (folder / name / name).mkdir(parents=True)
+    >>> put_in_place(folder / "new", folder / "old")
+    >>> [str(path.relative_to(folder)) for path in sorted(folder.rglob("*"))]
+    ['old', 'old/new']
+    """
+    if not target.exists():
+        fresh.replace(target)
+        return
+    if not _exchange(fresh, target):
+        aside = target.with_name(f".{target.name}.old")
+        shutil.rmtree(aside, ignore_errors=True)
+        target.replace(aside)
+        fresh.replace(target)
+        fresh = aside
+    shutil.rmtree(fresh)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths in one step, where the system can; return whether it did."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform.startswith("linux") else None
+    if rename is None:
+        return False
+    here, both = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(first), here, os.fsencode(second), both) == 0)
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove what killed runs left in a folder, never what a living process is writing, and return what was there.
 
@@ -86,7 +139,7 @@ def sweep(folder: Path) -> list[Path]:
     ['a.txt']
     """
     swept = []
-    for room in folder.glob(f"{_WRITING}*"):
+    for room in folder.glob(f"{WRITING}*"):
         try:
             descriptor = os.open(room / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError:  # gone by now, or not ours to remove
@@ -143,7 +196,7 @@ def _writing_room(parent: Path) -> Iterator[Path]:
 
 def _new_room(parent: Path) -> tuple[Path, int]:
     while True:
-        room = Path(tempfile.mkdtemp(prefix=_WRITING, dir=parent))
+        room = Path(tempfile.mkdtemp(prefix=WRITING, dir=parent))
         try:
             descriptor = os.open(room / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # swept between the two lines by a process that took it for a leftover

@@ -36,7 +36,9 @@ def hot_pixels(image: ArrayLike, *, threshold: float = 10.0) -> NDArray[np.bool_
     check_positive(threshold, "threshold", remedy="give standard deviations, such as 10")
     values = np.asarray(image, dtype=np.float64)
     excess = values - ndimage.median_filter(values, size=3, mode="nearest")
-    spread = 1.4826 * float(np.median(np.abs(excess))) or float(np.std(excess))
+    spread = 1.4826 * float(np.median(np.abs(excess)))
+    if spread == 0:  # most pixels are equal, as in maps of few counts
+        spread = float(np.std(np.sort(excess, axis=None)[: -max(1, excess.size // 100)]))
     ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
     neighbors = ndimage.maximum_filter(values, footprint=ring, mode="nearest")
     floor = float(np.median(values))

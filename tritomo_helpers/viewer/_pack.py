@@ -155,7 +155,7 @@ def _slabs(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
 
 
 def _slices_per_slab(values: NDArray[Any]) -> int:
-    return max(1, SLAB_VALUES // max(1, values[0].size))
+    return max(1, SLAB_VALUES // max(1, int(values[0].size)))
 
 
 def _draft(values: NDArray[Any], exponent: int) -> _Draft:
@@ -188,7 +188,8 @@ def _draft_codes(codes: NDArray[np.int32], first: int) -> _Draft:
 
 def _n_planes(codes: NDArray[np.int32], axes: tuple[int, ...]) -> int:
     """Bytes that the largest difference needs."""
-    return max(1, (max(int(folded.max()) for folded in _folded(codes, axes)).bit_length() + 7) // 8)
+    largest = max(int(folded.max()) for folded in _folded(codes, axes))
+    return max(1, (largest.bit_length() + 7) // 8)
 
 
 def _folded(codes: NDArray[np.int32], axes: tuple[int, ...]) -> Iterator[NDArray[np.int32]]:

@@ -49,7 +49,7 @@ def at_points(volume: Tomogram, points_nm: NDArray[np.float64], what: str) -> ND
     """Return values at points (n, 3) as (x, y, z) in nm; what was not measured counts as its nearest measured voxel."""
     from scipy.ndimage import distance_transform_edt, map_coordinates
 
-    values = as_values(volume.values, what)
+    values = as_values(volume.values, what).astype(np.float64)
     missing = ~np.isfinite(values)
     if missing.all():
         raise fail(what, expected="a volume", got="no measured value", remedy="check what was set to NaN")
