@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ._guard import HDF5Array, check_size, lazily, opened, unreadable
 from ._stored import Stored, make_axis
 
@@ -31,12 +33,14 @@ def _signal(group: Any, path: Path, lazy_above_bytes: float) -> Stored:
         data = dataset[()]
     else:
         data = lazily(HDF5Array(dataset, path), path, chunks=dataset.chunks or "auto")
+    tilts = group.get("metadata/Tomography/_sig_tilts/data")  # where ETSpy keeps the angles
     stage = _attribute(group, "metadata/Acquisition_instrument/TEM/Stage", "tilt_alpha")
     return Stored(
         data,
         axes,
         title=str(_attribute(group, "metadata/General", "title") or ""),
         signal_type=str(_attribute(group, "metadata/Signal", "signal_type") or ""),
+        angles_deg=None if tilts is None else np.ravel(tilts[()]).astype(np.float64),
         stage_deg=None if stage is None else float(stage),
         container=str(_attribute(group, "metadata/tritomo", "container") or ""),
     )

@@ -336,7 +336,11 @@ def from_hyperspy(
         uniform = {"scale": axis.scale, "offset": axis.offset} if hasattr(axis, "scale") else {"axis": axis.axis}
         axes.append(make_axis({"name": axis.name, "units": axis.units, "size": axis.size, **uniform}))
     title, kind = str(signal.metadata.General.title), str(signal.metadata.Signal.signal_type)
-    stored, where = Stored(signal.data, tuple(axes), title, kind), Path(title or "signal")
+    # ETSpy keeps the angles as an attribute of its stacks, and in the metadata of a file.
+    tilts = getattr(signal, "tilts", signal.metadata.get_item("Tomography.tilts"))
+    angles_deg = None if tilts is None else np.ravel(tilts.data).astype(np.float64)
+    stored = Stored(signal.data, tuple(axes), title, kind, angles_deg=angles_deg)
+    where = Path(title or "signal")
     arrange = image_stack if stored.index("energy") is None else spectral_cube
     values, energy_ev, space = arrange(stored, where)
     angles = resolve_angles(tilt_angles_deg, where, stored, n=values.shape[0])

@@ -67,7 +67,7 @@ class Stored:
     detector : str
         Which of several detectors recorded it.
     angles_deg : ndarray, optional
-        Of a stack, from its extended header.
+        Of a stack, from its extended header or, by ETSpy, from its metadata; they win over a tilt axis.
     stage_deg : float, optional
         Tilt of the stage in the metadata.
     container : str

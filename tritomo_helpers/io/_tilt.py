@@ -133,12 +133,13 @@ def checked(angles: Any, source: str, path: Path | None, *, n: int) -> NDArray[n
 def _inside(stored: Stored, path: Path) -> NDArray[np.float64] | None:
     """Return the angles that the file itself states, in degrees."""
     index = stored.index("tilt")
-    if index is not None:
-        axis = stored.axes[index]
-        if axis.values_deg is not None:
-            return axis.values_deg
+    if stored.angles_deg is not None or index is None:
+        return stored.angles_deg
+    axis = stored.axes[index]
+    if axis.values_deg is None:
         return _without_units(axis, path)
-    return stored.angles_deg
+    # ETSpy calls its axis so and counts on it, in "degrees", where it does not know the angles.
+    return None if axis.name == "Projections" and _only_counts(axis) else axis.values_deg
 
 
 def _without_units(axis: Axis, path: Path) -> NDArray[np.float64] | None:
@@ -150,8 +151,7 @@ def _without_units(axis: Axis, path: Path) -> NDArray[np.float64] | None:
             got=f"{axis.name!r} in {axis.units!r}",
             remedy="correct the units of the axis, or pass tilt_angles_deg",
         )
-    counts = axis.values.size > 1 and axis.step == 1 and axis.values[0] in (0, 1)
-    if counts or axis.values.size == 1 or np.abs(axis.values).max() > 90:
+    if _only_counts(axis) or axis.values.size == 1 or np.abs(axis.values).max() > 90:
         return None
     warnings.warn(
         f"tilt axis of {path.name}: {axis.name!r} from {axis.values[0]:g} to {axis.values[-1]:g} has no units and is "
@@ -159,6 +159,10 @@ def _without_units(axis: Axis, path: Path) -> NDArray[np.float64] | None:
         stacklevel=5,
     )
     return axis.values
+
+
+def _only_counts(axis: Axis) -> bool:
+    return bool(axis.values.size > 1 and axis.step == 1 and axis.values[0] in (0, 1))
 
 
 def _contradict(inside: NDArray[np.float64], beside: tuple[NDArray[np.float64], str] | None, path: Path) -> None:
