@@ -8,7 +8,7 @@ from typing import Any
 
 from .._validation import fail
 from ._berkeley import read_berkeley
-from ._guard import lazily, reading, unreadable
+from ._guard import check_size, lazily, reading, unreadable
 from ._hspy import read_hspy
 from ._mrc import read_mrc
 from ._stored import Stored, make_axis
@@ -82,9 +82,20 @@ def read(path: str | Path, *, lazy: bool | None = None) -> list[Stored]:
 
 def _read_by_rosettasciio(path: Path, reader: str) -> list[Stored]:
     with reading(path):
-        lazy = reader != "tiff"  # which leaves its file open
+        lazy = reader != "tiff"  # which leaves its file open, as it does when the file is damaged
+        if not lazy:
+            _check_tiff(path)
         signals = importlib.import_module(f"rsciio.{reader}").file_reader(str(path), lazy=lazy)
         return [_stored(signal, path) for signal in signals]
+
+
+def _check_tiff(path: Path) -> None:
+    import tifffile
+
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
+        for series in tiff.series:
+            check_size(path, series.size * series.dtype.itemsize)
+            series.asarray()
 
 
 def _stored(signal: Mapping[str, Any], path: Path) -> Stored:

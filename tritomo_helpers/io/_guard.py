@@ -26,9 +26,16 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:  # readers raise whatever the damage happens to cause, zlib.error and MemoryError too
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the file that a reader left open, and that is closed here
-            traceback.clear_frames(error.__traceback__)
-            gc.collect()
+            _let_go(error)
         raise unreadable(path, f"{type(error).__name__}: {error}") from error
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear what the frames behind an error hold, and those behind the errors that led to it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def unreadable(path: Path, problem: str) -> Exception:
