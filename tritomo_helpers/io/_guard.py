@@ -12,6 +12,9 @@ import numpy as np
 
 from .._validation import fail
 
+_IN_CYCLES = (".tif", ".tiff")
+"""Formats whose reader keeps its open file in a ring of references."""
+
 _MOST_COMPRESSED = 1100
 """Deflate makes at most one byte of a thousand; a file that claims more claims what it does not hold."""
 
@@ -26,16 +29,17 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:  # readers raise whatever the damage happens to cause, zlib.error and MemoryError too
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the file that a reader left open, and that is closed here
-            _let_go(error)
+            _let_go(error, collect=path.suffix.lower() in _IN_CYCLES)
         raise unreadable(path, f"{type(error).__name__}: {error}") from error
 
 
-def _let_go(error: BaseException | None) -> None:
+def _let_go(error: BaseException | None, *, collect: bool) -> None:
     """Clear what the frames behind an error hold, and those behind the errors that led to it."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-    gc.collect()
+    if collect:
+        gc.collect()
 
 
 def unreadable(path: Path, problem: str) -> Exception:
