@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from tests.helper import relative_error
-from tritomo_helpers import datasets, phantoms, products
+from tritomo_helpers import datasets, phantoms, products, simulation
 from tritomo_helpers.datasets import _twin
 from tritomo_helpers.products import __main__ as command
 from tritomo_helpers.products import registry
@@ -385,3 +385,13 @@ def test_several_at_a_time_wait_for_what_they_read(monkeypatch, capsys):
     assert "Not computed: study/b" in capsys.readouterr().out
     assert sorted(order) == ["study/a", "study/b", "study/sum"]
     assert order.index("study/a") < order.index("study/sum")
+
+
+def test_table_of_counts_in_the_settings_is_that_of_the_product():
+    stored = results.read(COMMITTED["composition/false-rich"])[0]
+    text = simulation.Eds.__doc__ or ""
+    rows = [re.findall(r"[\d.]+", line) for line in text.splitlines() if re.match(r"\s+\dx ", line)]
+    table = np.array(rows, dtype=float)
+    np.testing.assert_array_equal(table[:, 0], stored["counts"])
+    np.testing.assert_allclose(table[:, 1], stored["error"][0], atol=0.006)
+    np.testing.assert_allclose(table[:, 2:], stored["percent"][0, 0], atol=0.006)

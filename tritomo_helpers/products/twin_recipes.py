@@ -1,4 +1,4 @@
-"""The products of the chapter on the twin: what noise alone makes of particles without any rich region."""
+"""The products of the twin under the beam: what its dose would do to it, and whether one would see that."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,86 +10,39 @@ from ..store.results import Arrays
 from .registry import Report, product
 
 if TYPE_CHECKING:
-    from ..containers import TiltSeries
+    from .._typing import Floats
     from ..phantoms import Phantom
+    from ..simulation import Acquisition
 
 Files = Mapping[str, Mapping[str, Path]]
 
 
-def _line_maps(null: "Phantom", *, solid_angle_sr: float, seed: int) -> "dict[str, TiltSeries]":
-    """Count the X-rays of a particle that hangs where it should, and fit all lines."""
-    from .. import eds, simulation
+def _sum_of_particle(specimen: "Phantom", scan: "Acquisition", dose_e_per_a2: float) -> "Floats":
+    """Sum the core-loss spectra of a particle at zero tilt after a dose: no noise, no drift, coarse pixels."""
+    from dataclasses import replace
 
-    acquisition = simulation.Acquisition(
-        signals=("eds",),
+    from ..simulation import eels
+    from ..simulation.rays import plan, species_maps
+
+    coarse = scan.replace(
+        tilt_angles_deg=(0.0,),
         repeats=False,
+        scan_shape=(16, 16),
+        pixel_size_nm=4 * scan.pixel_size_nm,
         misalignment_px=0.0,
-        axis_rotation_deg=0.0,
-        # The lines that are fitted end at 1.2 keV.
-        eds=simulation.Eds(n_channels=128, solid_angle_sr=solid_angle_sr),
+        eels=scan.eels.replace(counting_noise=False, energy_drift_ev=0.0),
     )
-    spectra = simulation.acquire(null, acquisition, rng=np.random.default_rng(seed)).eds
-    assert spectra is not None
-    return dict(eds.fit_lines(spectra, elements=("O", "Mn", "Co", "Ni")).intensities)
-
-
-@product(
-    "twin/false-rich",
-    tolerance={"error": 0.05, "rich": 0.3, "rich_inside": 0.3},
-    seed=12,
-    # Particle, solid angle in sr, oversampling and iterations of GENFIRE.
-    cases=(
-        ("pristine-1", 0.7, 2, 200),
-        ("pristine-1", 0.35, 2, 200),
-        ("pristine-1", 0.7, 3, 1000),
-        ("cycled-200-1", 0.7, 3, 1000),
-        ("cycled-200-1", 0.9, 3, 1000),
-        ("cycled-200-1", 1.4, 3, 1000),
-        ("cycled-200-1", 2.8, 3, 1000),
-    ),
-)
-def twin_false_rich(
-    report: Report, _files: Files, *, seed: int, cases: Sequence[tuple[str, float, int, int]]
-) -> Arrays:
-    """Share of voxels above 16.67 at% in the nulls of two stages, at several numbers of counts.
-
-    The twin's own counts with shadow, absorption and film; true alignment; fit of all lines; one factor per tilt;
-    Gaussian of 1.2 pixels; GENFIRE; k-factors from 6:1:1:1 in the pristine particle, and those for the cycled one.
-    ``error``, ``rich``, ``rich_inside`` : float (case, metal), Mn, Co, Ni: standard deviation of a voxel where there is
-    none, at%; false rich voxels in % of all, and of those deeper than 5 nm. ``mean`` : the metals' mean, at%.
-    """
-    from .. import composition, phantoms
-
-    metals = ("Mn", "Co", "Ni")
-    found: dict[str, list[list[float]]] = {"error": [], "rich": [], "rich_inside": [], "mean": []}
-    k: Mapping[str, float] | None = None
-    for number, (name, solid_angle_sr, oversampling, n_iterations) in enumerate(cases):
-        report(number / len(cases), f"{name}, {solid_angle_sr:g} sr, {oversampling}x {n_iterations}")
-        null = phantoms.particle(name, control="null")
-        from_ratio: dict[str, Any] = {"atomic_ratio": {"O": 6, "Mn": 1, "Co": 1, "Ni": 1}}
-        result = composition.reconstruct_paper(
-            _line_maps(null, solid_angle_sr=solid_angle_sr, seed=seed),
-            mask=null.mask,
-            **(from_ratio if null.stage == "pristine" else {"k": k}),
-            oversampling=oversampling,
-            n_iterations=n_iterations,
-        )
-        k = result.k_factors if null.stage == "pristine" else k
-        deep = null.mask & (null.depth_nm > 5)
-        percent = {element: 100 * np.asarray(result.fractions[element].values) for element in metals}
-        limit = phantoms.RICH_THRESHOLD_AT_PERCENT
-        found["error"].append([float(np.nanstd(percent[el][null.mask])) for el in metals])
-        found["mean"].append([float(np.nanmean(percent[el][null.mask])) for el in metals])
-        found["rich"].append([100 * float((percent[el][null.mask] > limit).mean()) for el in metals])
-        found["rich_inside"].append([100 * float((percent[el][deep] > limit).mean()) for el in metals])
-    return {key: np.array(values) for key, values in found.items()}
+    exposure = replace(plan(coarse, rng=np.random.default_rng(0))[0], dose_e_per_a2=dose_e_per_a2)
+    maps = species_maps(specimen, coarse, exposure)
+    counts = eels.detect(maps, exposure, specimen, coarse, rng=np.random.default_rng(0))[0]["core_loss"]
+    return np.asarray(counts.sum(axis=(0, 1), dtype=np.float64))
 
 
 @product(
     "twin/damaged-exposures",
-    tolerance={"areas": 1.0, "over_noise": 1.0, "change": 0.005, "standard_error": 0.002, "expected": 1e-6},
+    tolerance={"areas": 1.0, "over_noise": 1.0, "change": 0.005, "standard_error": 0.002, "expected": 1e-4},
     seed=2077,
-    critical_doses_e_per_a2=(2e6, 5e5),
+    critical_doses_e_per_a2=(5e5,),
     centers_ev=(643.5, 781.0),
 )
 def twin_damaged_exposures(
@@ -104,7 +57,8 @@ def twin_damaged_exposures(
 
     The other exposures are not recorded, but their dose counts. ``areas`` : float32 (dose, peak, exposure, y, x),
     counts of Mn L3 and Co L3; ``over_noise`` : float32 (dose, peak, y, x), change from first to last over its noise;
-    ``change``, ``standard_error`` : float (dose, peak), of the whole particle; ``expected`` : the change without noise.
+    ``change``, ``standard_error`` : float (dose, peak), of the whole particle; ``expected`` : the change without noise,
+    from a coarse scan; ``holes`` : the change of the empty 3d states, which a peak's window sees in part.
     """
     from .. import eels, phantoms, simulation
     from ..simulation import adf
@@ -137,12 +91,15 @@ def twin_damaged_exposures(
         )
         intact = not np.isfinite(critical)
         fall = {} if intact else simulation.white_line_change(specimen, scan, critical_dose_e_per_a2=critical)
+        whole = [_sum_of_particle(specimen, scan, exposure.dose_e_per_a2) for exposure in (exposures[0], exposures[-1])]
+        clean = np.array([[eels.peak_area(x, axes["core_loss"], center_ev=e) for e in centers_ev] for x in whole])
         for name, value in (
             ("areas", found.areas.astype(np.float32)),
             ("over_noise", found.over_noise.astype(np.float32)),
             ("change", found.change),
             ("standard_error", found.standard_error),
-            ("expected", [fall.get(element, 0.0) for element in ("Mn", "Co")]),
+            ("expected", clean[1] / clean[0] - 1),
+            ("holes", [fall.get(element, 0.0) for element in ("Mn", "Co")]),
         ):
             made.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in made.items()}
