@@ -1,12 +1,19 @@
 """Checks that stop bad input with one style of message: what was expected, what came, what to do."""
 
 import contextlib
-from collections.abc import Collection, Iterable
+import functools
+import inspect
+import operator
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def fail(what: str, *, expected: str, got: object, remedy: str, error: type[Exception] = ValueError) -> Exception:
@@ -153,3 +160,129 @@ def check_increasing(values: ArrayLike, what: str, *, n: int | None = None) -> N
             remedy="sort the data and its coordinates together",
         )
     return array
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Refuse arguments of another kind than the signature says, before the function does any work.
+
+    The annotations are the rule: a ``float`` is a real number and not NaN, an ``int`` a whole number (3.0 is none), a
+    ``bool`` True or False, a ``str`` text, an ``ArrayLike`` numbers (no text, dates, objects or complex numbers), a
+    ``Mapping`` is looked into, and a class is what it says. What the values mean is for the function to check.
+
+    Examples
+    --------
+    >>> @checked
+    ... def repeat(word: str, n_times: int) -> str:
+    ...     return word * n_times
+    >>> repeat("ab", 2)
+    'abab'
+    >>> repeat("ab", 2.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: n_times: expected a whole number, got 2.0. To fix: give an integer.
+    """
+    signature = inspect.signature(function)
+    rules = {name: _rule(parameter.annotation, function) for name, parameter in signature.parameters.items()}
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with contextlib.suppress(TypeError):  # too few, too many, misspelt: Python says it better
+            for name, value in signature.bind(*args, **kwargs).arguments.items():
+                if signature.parameters[name].kind not in (
+                    inspect.Parameter.VAR_KEYWORD,
+                    inspect.Parameter.VAR_POSITIONAL,
+                ):
+                    _check_kind(value, name, rules[name])
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _rule(annotation: Any, function: Callable[..., Any]) -> Any:
+    """Return an annotation as an object; one that only the type checker can read is no rule."""
+    if isinstance(annotation, str):
+        try:
+            annotation = eval(annotation, inspect.unwrap(function).__globals__)  # as typing.get_type_hints does
+        except NameError:
+            return Any
+    if isinstance(annotation, TypeVar):
+        options = annotation.__constraints__ or (annotation.__bound__ or Any,)
+        return functools.reduce(operator.or_, options)
+    return annotation
+
+
+def _check_kind(value: Any, what: str, rule: Any) -> None:
+    """Raise ValueError unless a value is of a kind that an annotation allows."""
+    if rule == ArrayLike:
+        return _check_numbers(value, what)
+    options = get_args(rule) if get_origin(rule) in (Union, types.UnionType) else (rule,)
+    if type(None) in options and value is None:
+        return None
+    if set(get_args(ArrayLike)) <= set(options):  # a union with ArrayLike is flat
+        others = [o for o in options if o not in get_args(ArrayLike)]
+        return None if _is_any(value, others) else _check_numbers(value, what)
+    known = [o for o in options if _class_of(o) is not None]
+    if len(known) < len(options) or _is_any(value, options):
+        if isinstance(value, Mapping):
+            _check_entries(value, what, options)
+        return None
+    words, remedy = _WORDS.get(known[0], ("", ""))
+    names = " or ".join(_class_of(o).__name__ for o in known if o is not type(None))
+    raise fail(what, expected=words or f"a {names}", got=_shown(value), remedy=remedy or f"give a {names}")
+
+
+_WORDS: dict[Any, tuple[str, str]] = {
+    float: ("a number", "give one number, not NaN"),
+    int: ("a whole number", "give an integer"),
+    bool: ("True or False", "give one of these"),
+    str: ("text", "give a name in quotes"),
+}
+
+
+def _class_of(option: Any) -> Any:
+    """Return the class that isinstance can ask for, or None where an annotation has none."""
+    plain = get_origin(option) or option
+    return plain if isinstance(plain, type) else None
+
+
+def _is_any(value: Any, options: Iterable[Any]) -> bool:
+    return any(_is(value, _class_of(option)) for option in options if _class_of(option) is not None)
+
+
+def _is(value: Any, kind: type) -> bool:
+    flag = isinstance(value, bool | np.bool_)
+    if kind is bool:
+        return flag
+    if kind in (float, int):
+        scalar = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        number = isinstance(scalar, Real if kind is float else Integral) and not flag
+        return number and not np.isnan(float(scalar))
+    if kind is np.ndarray and hasattr(value, "dtype") and hasattr(value, "shape"):
+        return True  # Dask arrays and memory maps, too
+    if kind in (tuple, list, Sequence, Collection, Iterable):  # arrays are sequences here, text is none
+        return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    return isinstance(value, Mapping if kind is dict else kind)
+
+
+def _check_entries(value: Mapping[Any, Any], what: str, options: Iterable[Any]) -> None:
+    rule = next((o for o in options if _class_of(o) is Mapping and len(get_args(o)) == 2), None)
+    for key, entry in value.items() if rule is not None else ():
+        _check_kind(key, f"a key of {what}", get_args(rule)[0])
+        _check_kind(entry, f"{what}[{key!r}]", get_args(rule)[1])
+
+
+def _check_numbers(value: Any, what: str) -> None:
+    """Raise ValueError unless a value is a number or an array of real numbers; lazy arrays are not computed."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        try:
+            dtype = np.asarray(value).dtype
+        except (TypeError, ValueError):
+            dtype = np.dtype(object)
+    if getattr(dtype, "kind", "O") not in "biuf":
+        raise fail(what, expected="real numbers", got=_shown(value), remedy="give an array of numbers")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._validation import check_finite, check_increasing, check_positive, check_shape, fail
+from ._validation import check_finite, check_increasing, check_positive, check_shape, checked, fail
 from .constants import ATOMIC_WEIGHT_G_PER_MOL, AVOGADRO_PER_MOL, ELEMENTARY_CHARGE_C
 
 __all__ = ["differential_capacity", "mean_metal_valence", "passed_charge_ah", "theoretical_capacity_mah_per_g"]
@@ -16,6 +16,7 @@ __all__ = ["differential_capacity", "mean_metal_valence", "passed_charge_ah", "t
 _FARADAY_C_PER_MOL: Final = AVOGADRO_PER_MOL * ELEMENTARY_CHARGE_C
 
 
+@checked
 def passed_charge_ah(time_s: ArrayLike, current_a: ArrayLike) -> NDArray[np.float64]:
     r"""Add up the charge that has passed since the start, by the trapezoid rule.
 
@@ -58,6 +59,7 @@ def passed_charge_ah(time_s: ArrayLike, current_a: ArrayLike) -> NDArray[np.floa
     return np.concatenate([[0.0], np.cumsum(steps)]) / 3600.0
 
 
+@checked
 def differential_capacity(
     capacity: ArrayLike, voltage_v: ArrayLike, *, step_v: float = 0.01, smooth_v: float = 0.05
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -120,6 +122,7 @@ def differential_capacity(
     return grid, np.abs(above - below) / width
 
 
+@checked
 def theoretical_capacity_mah_per_g(formula: Mapping[str, float]) -> float:
     r"""Return the capacity of a cathode from which all lithium is taken.
 
@@ -159,6 +162,7 @@ def theoretical_capacity_mah_per_g(formula: Mapping[str, float]) -> float:
     return float(formula["Li"] * _FARADAY_C_PER_MOL / 3.6 / mass)
 
 
+@checked
 def mean_metal_valence(*, oxygen_per_metal: ArrayLike, lithium_per_metal: ArrayLike) -> NDArray[np.float64]:
     r"""Return the mean valence of the transition metals that makes an oxide neutral.
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_positive, fail
+from .._validation import check_finite, check_positive, checked, fail
 from ..constants import ATOMIC_NUMBER, HC_KEV_NM
 from .structures import Crystal, crystal
 
@@ -41,6 +41,7 @@ class PowderLines:
     intensity: NDArray[np.float64]
 
 
+@checked
 def scattering_factor(element: str, s_per_nm: ArrayLike, *, wavelength_nm: float) -> NDArray[np.complex128]:
     r"""Return what an atom scatters, in electrons.
 
@@ -77,6 +78,7 @@ def scattering_factor(element: str, s_per_nm: ArrayLike, *, wavelength_nm: float
     return np.asarray(plain + xraylib.Fi(z, energy_kev) - 1j * xraylib.Fii(z, energy_kev))
 
 
+@checked
 def powder_lines(
     structure: Crystal,
     *,
@@ -154,6 +156,7 @@ def powder_lines(
     )
 
 
+@checked
 def powder_pattern(
     metal_shares: Mapping[str, float],
     two_theta_deg: ArrayLike,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..spectroscopy.kinematics import electron_wavelength_nm
 from .structures import Crystal, projected_atoms
 
 
+@checked
 def probe_transfer(
     frequency_per_nm: ArrayLike,
     *,
@@ -68,6 +69,7 @@ def probe_transfer(
     return np.asarray(aperture * np.exp(-2 * np.pi**2 * q**2 * variance))
 
 
+@checked
 def adf_image(
     structure: Crystal,
     *,
@@ -152,6 +154,7 @@ def adf_image(
     return np.asarray(np.maximum((waves_y @ factors @ waves_x).real, 0.0))
 
 
+@checked
 def detect(image: ArrayLike, *, mean_counts: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw electron counts for an image.
 
@@ -188,6 +191,7 @@ def detect(image: ArrayLike, *, mean_counts: float, rng: np.random.Generator) ->
     return np.asarray(rng.poisson(signal * (mean / signal.mean())), dtype=float)
 
 
+@checked
 def layer_profile(
     image: ArrayLike, *, pixel_size_nm: float, spacing_nm: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

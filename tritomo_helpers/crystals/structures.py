@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_option, fail
+from .._validation import check_option, checked, fail
 from ..constants import ATOMIC_NUMBER, ROCK_SALT_LATTICE_NM, SPINEL_LATTICE_NM
 
 _TM: Final[Mapping[str, float]] = {"Mn": 1 / 3, "Co": 1 / 3, "Ni": 1 / 3}
@@ -93,6 +93,7 @@ _FCC: Final = ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
 _OBVERSE: Final = ((0, 0, 0), (2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3))
 
 
+@checked
 def crystal(name: str) -> Crystal:
     """Return one of the three structures that a cathode passes through.
 
@@ -154,6 +155,7 @@ def _crystal(
     return Crystal(name, formula, space_group, lattice, positions, occupants, *view)
 
 
+@checked
 def projected_atoms(
     structure: Crystal, *, gamma: float = 1.7
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
@@ -213,6 +215,7 @@ def projected_atoms(
     return np.mod(xy, cell), np.asarray(weight_of)[atom], cell, float(np.linalg.norm(beam))
 
 
+@checked
 def layer_spacing_nm(structure: Crystal) -> float:
     """Return the distance between neighboring cation layers, which lie level in the image.
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Bools
-from .._validation import check_finite, check_option, check_shape, fail
+from .._validation import check_finite, check_option, check_shape, checked, fail
 
 
+@checked
 def nrmse(x: ArrayLike, truth: ArrayLike, *, mask: ArrayLike | None = None) -> float:
     r"""Error relative to the truth.
 
@@ -50,6 +51,7 @@ def nrmse(x: ArrayLike, truth: ArrayLike, *, mask: ArrayLike | None = None) -> f
     return float(np.linalg.norm(estimate - reference) / norm)
 
 
+@checked
 def dice(a: ArrayLike, b: ArrayLike) -> float:
     r"""Overlap of two masks, :math:`2 |A \cap B| / (|A| + |B|)`.
 
@@ -128,6 +130,7 @@ def r_factor(calculated: ArrayLike, measured: ArrayLike, *, convention: str = "a
     return float(misfit.sum(dtype=np.float64) / norm)
 
 
+@checked
 def held_out_error(predicted: ArrayLike, measured: ArrayLike) -> float:
     r"""Error of a prediction for data that were not used, :math:`\lVert p - b \rVert / \lVert b \rVert`.
 
@@ -154,6 +157,7 @@ def held_out_error(predicted: ArrayLike, measured: ArrayLike) -> float:
     return nrmse(predicted, measured)
 
 
+@checked
 def poisson_deviance(expected: ArrayLike, counts: ArrayLike) -> float:
     r"""Mean Poisson deviance per value, :math:`2 \langle c \ln(c / m) - c + m \rangle`.
 

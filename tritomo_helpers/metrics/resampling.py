@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, fail
+from .._validation import check_finite, checked, fail
 
 
+@checked
 def free_mask(shape: int | tuple[int, ...], *, rng: np.random.Generator, fraction: float = 0.05) -> NDArray[np.bool_]:
     """Choose data to keep out of a fit, for an R_free that noise cannot lower.
 
@@ -44,6 +45,7 @@ def free_mask(shape: int | tuple[int, ...], *, rng: np.random.Generator, fractio
     return mask
 
 
+@checked
 def thin_counts(
     counts: ArrayLike, *, rng: np.random.Generator, fraction: float = 0.5
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -92,6 +94,7 @@ def thin_counts(
     return first, total - first
 
 
+@checked
 def bootstrap_interval(
     values: ArrayLike,
     *,

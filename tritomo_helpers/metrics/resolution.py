@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_option, check_positive, check_shape, fail
+from .._validation import check_finite, check_option, check_positive, check_shape, checked, fail
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,7 @@ class FourierShells:
         return float(1 / crossing)
 
 
+@checked
 def fsc(a: ArrayLike, b: ArrayLike, *, voxel_size_nm: float, axis: int | None = None) -> FourierShells:
     r"""Fourier shell correlation of two volumes.
 
@@ -102,6 +103,7 @@ def fsc(a: ArrayLike, b: ArrayLike, *, voxel_size_nm: float, axis: int | None = 
     return FourierShells(frequency, correlation, np.bincount(index, minlength=n_shells + 1)[1:])
 
 
+@checked
 def edge_width(values: ArrayLike, *, axis: int, voxel_size_nm: float, radius: float = 0.5) -> float:
     """Width of a particle's edge along one axis: how far it takes to fall from 90 % to 10 % of the inside.
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_shape, fail
+from .._validation import check_shape, checked, fail
 from ..containers import SpectrumTiltSeries, TiltSeries
 
 Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
@@ -37,6 +37,7 @@ def with_values(x: Series, values: Any) -> Series:
     return x.replace(images=values) if isinstance(x, TiltSeries) else x.replace(counts=values)
 
 
+@checked
 def map_tilts(x: Series, function: Callable[[NDArray[Any], int], NDArray[Any]]) -> Series:
     """Apply a function that keeps the shape to each tilt, lazily for Dask arrays and memory maps.
 
@@ -79,6 +80,7 @@ def map_tilts(x: Series, function: Callable[[NDArray[Any], int], NDArray[Any]]) 
     return with_values(x, result)
 
 
+@checked
 def select_tilts(x: Series, keep: ArrayLike) -> Series:
     """Return the series with some tilts only.
 

@@ -6,7 +6,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_shape
+from .._validation import check_finite, check_shape, checked
 from ..containers import TiltSeries, over_elements
 from ._series import Series, values_of, with_values
 
@@ -14,6 +14,7 @@ from ._series import Series, values_of, with_values
 VISIBLE_NEIGHBOR_CORRELATION = 0.3
 
 
+@checked
 def neighbor_correlation(image: ArrayLike) -> float:
     """Tell an image of something from an image of noise.
 
@@ -45,6 +46,7 @@ def neighbor_correlation(image: ArrayLike) -> float:
     return (down + right) / 2 / power
 
 
+@checked
 def background_level(image: ArrayLike, mask: ArrayLike) -> tuple[float, float]:
     """Return level and noise of the vacuum around a specimen.
 
@@ -79,6 +81,7 @@ def background_level(image: ArrayLike, mask: ArrayLike) -> tuple[float, float]:
     return float(kept.mean()), float(kept.std())
 
 
+@checked
 def otsu_masks(ts: TiltSeries, *, grow_to_sigma: float | None = 4.0, min_fraction: float = 0.02) -> NDArray[np.bool_]:
     r"""Find the specimen in every image of an ADF tilt series.
 
@@ -165,6 +168,7 @@ def _largest(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def apply_masks(x: Series, masks: ArrayLike) -> Series: ...
 @overload
 def apply_masks(x: Mapping[str, Series], masks: ArrayLike) -> dict[str, Series]: ...
+@checked
 def apply_masks(x: Any, masks: ArrayLike) -> Any:
     """Set everything outside the masks to zero, in any channel.
 

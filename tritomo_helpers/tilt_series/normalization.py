@@ -6,11 +6,12 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_positive, check_shape, fail
+from .._validation import check_positive, check_shape, checked, fail
 from ..containers import TiltSeries, over_elements
 from ._series import Series, map_tilts
 
 
+@checked
 def normalization_factors(maps: TiltSeries | Sequence[TiltSeries] | Mapping[str, TiltSeries]) -> NDArray[np.float64]:
     r"""Estimate one factor per tilt that makes the total intensity constant.
 
@@ -84,6 +85,7 @@ def normalization_factors(maps: TiltSeries | Sequence[TiltSeries] | Mapping[str,
 def normalize_tilts(x: Series, factors: ArrayLike) -> Series: ...
 @overload
 def normalize_tilts(x: Mapping[str, Series], factors: ArrayLike) -> dict[str, Series]: ...
+@checked
 def normalize_tilts(x: Any, factors: ArrayLike) -> Any:
     """Multiply each tilt with its factor, in any channel.
 

@@ -6,7 +6,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_option, check_shape, fail
+from .._validation import check_finite, check_option, check_shape, checked, fail
 from ..containers import over_elements
 from ._series import Series, map_tilts, values_of
 
@@ -15,6 +15,7 @@ from ._series import Series, map_tilts, values_of
 def apply_shifts(x: Series, shifts_px: ArrayLike, *, outside: str = ...) -> Series: ...
 @overload
 def apply_shifts(x: Mapping[str, Series], shifts_px: ArrayLike, *, outside: str = ...) -> dict[str, Series]: ...
+@checked
 def apply_shifts(x: Any, shifts_px: ArrayLike, *, outside: str = "wrap") -> Any:
     r"""Move every tilt by its own sub-pixel shift, the same for all channels.
 
@@ -82,6 +83,7 @@ def apply_shifts(x: Any, shifts_px: ArrayLike, *, outside: str = "wrap") -> Any:
 def apply_rotation(x: Series, angle_deg: float) -> Series: ...
 @overload
 def apply_rotation(x: Mapping[str, Series], angle_deg: float) -> dict[str, Series]: ...
+@checked
 def apply_rotation(x: Any, angle_deg: float) -> Any:
     r"""Turn every image by a small angle about index N // 2, in any channel.
 
@@ -151,6 +153,7 @@ def _shift_tilt(tilt: NDArray[Any], shift: NDArray[np.float64], fill: float | No
     return shifted
 
 
+@checked
 def fourier_shift(values: NDArray[Any], shift_px: ArrayLike, *, axis: int) -> NDArray[Any]:
     """Shift real data along one axis by a phase ramp, periodically.
 
