@@ -12,6 +12,7 @@ from ..containers import SpectrumTiltSeries, TiltSeries
 Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
 
 
+@checked
 def values_of(x: object) -> Any:
     """Return the images or counts of a container.
 

@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_positive
+from .._validation import check_positive, checked
 from ._series import Series, map_tilts
 
 _LEAST_RATIO = 1.5  # a hot pixel exceeds each of its neighbors by this; the top of a small particle does not
 
 
+@checked
 def hot_pixels(image: ArrayLike, *, threshold: float = 10.0) -> NDArray[np.bool_]:
     """Find pixels that stand out from all of their neighbors.
 
@@ -46,6 +47,7 @@ def hot_pixels(image: ArrayLike, *, threshold: float = 10.0) -> NDArray[np.bool_
     return np.asarray((excess > threshold * spread) & stands_out)
 
 
+@checked
 def remove_hot_pixels(x: Series, *, threshold: float = 10.0) -> Series:
     """Replace hot pixels by the median of their surroundings; nothing else is changed.
 
