@@ -1,6 +1,7 @@
 """Which reader opens which file. The only place that calls RosettaSciIO's readers."""
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,9 @@ READERS = {
     ".tiff": "tiff",
 }
 """Reader by extension. zspy is left out: it needs zarr, and zarr may unpickle."""
+
+_MAPPED = (".dm3", ".dm4")
+"""Formats whose reader maps the file itself into memory, where an array beyond its end would end the process."""
 
 LAZY_ABOVE_BYTES = 64_000_000
 """Spectra larger than this stay on disk (Dask) unless asked for."""
@@ -103,6 +107,8 @@ def _stored(signal: Mapping[str, Any], path: Path) -> Stored:
     axes = tuple(make_axis(axis) for axis in signal["axes"])
     if tuple(axis.values.size for axis in axes) != tuple(data.shape):
         raise ValueError(f"axes of {[axis.values.size for axis in axes]} points for an array {data.shape}")
+    n_bytes = math.prod(map(int, data.shape)) * data.dtype.itemsize
+    check_size(path, n_bytes, compressed=path.suffix.lower() not in _MAPPED)
     if hasattr(data, "dask"):
         data = lazily(data, path, chunks=data.chunks)
     return Stored(

@@ -61,9 +61,9 @@ def opened(path: Path) -> Iterator[Any]:
         yield file
 
 
-def check_size(path: Path, n_bytes: int) -> None:
+def check_size(path: Path, n_bytes: int, *, compressed: bool = True) -> None:
     """Raise ValueError if an array of `n_bytes` cannot come from this file, before memory is reserved for it."""
-    most = path.stat().st_size * _MOST_COMPRESSED + 1_000_000
+    most = path.stat().st_size * _MOST_COMPRESSED + 1_000_000 if compressed else path.stat().st_size
     if n_bytes > most:
         raise unreadable(path, f"an array of {n_bytes:.3g} bytes in a file of {path.stat().st_size}")
 
