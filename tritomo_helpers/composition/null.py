@@ -139,7 +139,7 @@ def counted_lines(
     ...     ball, fractions={"O": 1 - manganese, "Mn": manganese}, tilt_angles_deg=[0], rng=np.random.default_rng(0)
     ... )
     >>> left, right = (lines.intensities["Mn"].images[0][:, half].sum() for half in (slice(8), slice(8, None)))
-    >>> bool(left > 1.3 * right)
+    >>> bool(left > 1.1 * right)  # although only 38 % of the matter lies there: the middle is a voxel
     True
     """
     detectors = Detectors() if detectors is None else detectors

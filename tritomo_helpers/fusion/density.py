@@ -117,7 +117,7 @@ def rescaled(
     >>> lost = {"O": 0.61, "Mn": 0.13, "Co": 0.13, "Ni": 0.13}
     >>> fewer = rescaled(ncm111, read_as=NCM111_ATOMS_PER_NM3, fractions=lost, extra_atoms={"Li": 0.3})
     >>> round(float(fewer.values[0, 0, 0]))
-    77
+    78
     """
     visible = {element: n for element, n in read_as.items() if element in fractions}
     total = sum(visible.values())

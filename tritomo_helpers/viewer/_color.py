@@ -34,14 +34,22 @@ def choose_limits(limits: tuple[float, float] | None, volumes: list[NDArray[Any]
         if np.shape(limits) != (2,) or not np.isfinite(limits).all() or limits[0] >= limits[1]:
             raise fail("limits", expected="(low, high) with low < high", got=limits, remedy="give two finite numbers")
         return float(limits[0]), float(limits[1])
-    measured = [(v, np.isfinite(v)) for v in volumes]
-    low = min((float(v.min(where=mask, initial=math.inf)) for v, mask in measured if mask.any()), default=0.0)
-    high = max((float(v.max(where=mask, initial=-math.inf)) for v, mask in measured if mask.any()), default=1.0)
+    ends = [_finite_ends(v) for v in volumes]
+    low = min((least for least, most in ends if least <= most), default=0.0)
+    high = max((most for least, most in ends if least <= most), default=1.0)
     if cmap.startswith("RdBu"):
         high = max(abs(low), abs(high)) or 1.0
         return -high, high
     low = min(low, 0.0) if low < 0.5 * high else low
     return (low, high) if high > low else (low, low + (abs(low) or 1.0))
+
+
+def _finite_ends(values: NDArray[Any]) -> tuple[float, float]:
+    """Least and greatest finite value; (inf, -inf) where there is none."""
+    if values.dtype.kind not in "fc":
+        return float(values.min()), float(values.max())
+    finite = np.isfinite(values)
+    return float(values.min(where=finite, initial=np.inf)), float(values.max(where=finite, initial=-np.inf))
 
 
 def lookup_table(cmap: str) -> str:
