@@ -1,5 +1,9 @@
 """What several test modules need."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 
 
@@ -25,3 +29,24 @@ TILTS_DEG = [-70.0, -12.5, 0.0, 31.0]
 def chiral_stack(dtype=np.float32):
     """Return images (4, 5, 6) with a different number in every pixel, so that no flip, swap or shift goes unseen."""
     return np.arange(4 * 5 * 6, dtype=dtype).reshape(4, 5, 6) - 17
+
+
+def in_another_process(code, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def cached(tmp_path):
+    """Names of everything but locks below the cache."""
+    return sorted(p.name for p in (tmp_path / "cache").rglob("*") if p.is_file() and not p.name.endswith(".lock"))

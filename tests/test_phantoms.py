@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tests.helper import relative_error
-from tritomo_helpers import particles, phantoms
-from tritomo_helpers.constants import NCM111_FORMULA_UNITS_PER_NM3
+from tests.metals import METALS, per_metal, shares_of_metals
+from tritomo_helpers import phantoms
 from tritomo_helpers.phantoms import STAGES
-
-METALS = ("Mn", "Co", "Ni")
 
 
 def shells_of(mask):
@@ -177,24 +174,6 @@ class TestTruth:
             assert surface["pristine"] < surface["cycled-200"]
 
 
-def per_metal(phantom):
-    """Anion charge, lithium, and the valences of the metals, per metal atom and in the mask."""
-    f, inside = phantom.atomic_fractions, phantom.mask
-    metals = sum(f[el] for el in METALS)
-    anions = (2 * f["O"] + f.get("F", 0)) / metals
-    mn = sum(k * v for k, v in phantom.mn_valence.items())
-    co = sum(k * v for k, v in phantom.co_valence.items())
-    valence = (f["Mn"] * mn + f["Co"] * co + f["Ni"] * phantom.ni_valence) / metals
-    return anions[inside], (phantom.lithium / metals)[inside], valence[inside]
-
-
-def shares_of_metals(phantom):
-    """Lattices as shares of the metals: three atoms to a metal in layered and spinel, two in rock salt."""
-    p = {name: values[phantom.mask] for name, values in phantom.phases.items()}
-    metals = p["layered"] / 3 + p["spinel"] / 3 + p["rock_salt"] / 2 + p.get("fluoride", 0) / 4
-    return {name: p[name] / atoms / metals for name, atoms in (("layered", 3), ("spinel", 3), ("rock_salt", 2))}
-
-
 EVERY_CONTROL = [
     (name, control)
     for name in ("pristine-4", "cycled-50-2", "cycled-100-3", "cycled-200-2")
@@ -327,125 +306,6 @@ class TestControls:
         assert all(np.array_equal(masks[0], mask) for mask in masks)
 
 
-def ends(phantom, values):
-    """Mean of a quantity in the outermost shell and in the innermost twentieth, in units of the quantity."""
-    depth, inner = phantom.depth_nm[phantom.mask], values if values.ndim == 1 else values[phantom.mask]
-    return inner[depth < 4.63].mean(), inner[depth > np.quantile(depth, 0.95)].mean()
-
-
-@pytest.fixture(scope="module")
-def explained():
-    """Return pristine-1 under each hypothesis, made once."""
-    return {control: phantoms.particle("pristine-1", shape=48, control=control) for control in phantoms.HYPOTHESES}
-
-
-EXPLANATIONS = [c for c in phantoms.HYPOTHESES if c != "valence-patches"]
-
-
-class TestHypotheses:
-    """Check values from arithmetic with the law of the stage: Mn4+ and Co3+ fall by 26 and 32 points to the surface.
-
-    Between the outermost shell and the core the mean metal valence differs by 0.22, which oxygen or lithium carries.
-    """
-
-    @pytest.mark.parametrize("control", EXPLANATIONS)
-    def test_the_published_depth_law_of_valence_stays(self, explained, control):
-        plain = phantoms.particle("pristine-1", shape=48)
-        phantom = explained[control]
-        for quantity in ("Mn4", "Mn3", "Mn2", "Co3", "Co2"):
-            mean = particles.true_profile(phantom, quantity).mean
-            expected = particles.true_profile(plain, quantity).mean
-            # Segregation runs into 0 % near the surface, so its law is flatter there.
-            allowed = 3.5 if control == "segregation-lowers-valence" else 0.3
-            assert np.abs(mean - expected).max() < allowed, quantity
-            assert mean.mean() == pytest.approx(expected.mean(), abs=0.5)
-
-    def test_oxygen_vacancies_take_1_3_percent_from_the_surface(self, explained):
-        phantom = explained["oxygen-vacancy"]
-        surface, core = ends(phantom, 100 * phantom.atomic_fractions["O"])
-        assert surface - core == pytest.approx(-1.3, abs=0.1)
-        assert phantom.ni_valence[phantom.mask] == pytest.approx(2)
-        # Metals keep their places: as many per nm³ as without vacancies, and less in all.
-        metals = 1 - phantom.atomic_fractions["O"][phantom.mask]
-        assert (phantom.density[phantom.mask] * metals).max() == pytest.approx(NCM111_FORMULA_UNITS_PER_NM3, rel=1e-9)
-
-    def test_excess_lithium_is_0_22_at_the_surface_and_1_16_in_the_mean(self, explained):
-        phantom = explained["lithium-excess"]
-        lithium = per_metal(phantom)[1]
-        surface, core = ends(phantom, lithium)
-        assert surface - core == pytest.approx(0.22, abs=0.02)
-        assert lithium.mean() == pytest.approx(1.16, abs=0.005)
-        assert np.ptp(phantom.atomic_fractions["O"][phantom.mask]) < 1e-12
-
-    def test_a_rock_salt_skin_holds_16_percent_of_the_metals(self, explained):
-        phantom = explained["surface-rock-salt"]
-        surface, core = ends(phantom, 100 * phantom.atomic_fractions["O"])
-        assert surface - core == pytest.approx(-2.8, abs=0.25)
-        assert shares_of_metals(phantom)["rock_salt"].mean() == pytest.approx(0.16, abs=0.01)
-
-    def test_segregation_must_be_strong_and_rectified(self, explained):
-        chemistry = explained["segregation-lowers-valence"].body.chemistry
-        # Points per at% of the visible atoms, of which a third are metals.
-        assert 3 * chemistry.mn4_coupling == pytest.approx(80, abs=15)
-        assert 3 * chemistry.co3_coupling == pytest.approx(80, abs=15)
-        phantom = explained["segregation-lowers-valence"]
-        excess = 100 * (phantom.atomic_fractions["Mn"] - phantom.atomic_fractions["Mn"][phantom.mask].mean())
-        rich, poor = (phantom.mask & (sign * excess > 0.3) & (phantom.depth_nm < 10) for sign in (1, -1))
-        assert phantom.mn_valence[4][rich].mean() < phantom.mn_valence[4][poor].mean() - 0.4
-        # So strong that here and there even Ni4+ does not balance it.
-        assert 0.001 < np.mean(per_metal(phantom)[1] > 1) < 0.03
-
-    @pytest.mark.parametrize(
-        ("strength", "rectified", "at_least", "at_most"), [(80, True, -22, -14), (8, False, -1, 1)]
-    )
-    def test_linear_coupling_shifts_no_shell(self, strength, rectified, at_least, at_most):
-        coupling = phantoms.Coupling(strength, rectified=rectified)
-        phantom = phantoms.particle("pristine-1", shape=48, control="segregation-lowers-valence", coupling=coupling)
-        surface, core = ends(phantom, 100 * phantom.mn_valence[4])
-        assert at_least < surface - core < at_most
-        near = phantom.mask & (phantom.depth_nm < 10)
-        assert np.std(phantom.mn_valence[4][near]) > 0.03  # it does change single voxels
-
-    def test_fluoride_brings_fluorine(self, explained):
-        phantom = explained["surface-fluoride"]
-        fluorine = phantom.atomic_fractions["F"]
-        surface, core = ends(phantom, 100 * fluorine)
-        assert surface > 15
-        assert core < 5
-        # MnF3 and CoF3: three fluorine for every Mn below 4+ and every Co below 3+.
-        f = phantom.atomic_fractions
-        low = f["Mn"] * (1 - phantom.mn_valence[4]) + f["Co"] * phantom.co_valence[2]
-        assert np.allclose(fluorine[phantom.mask], 3 * low[phantom.mask])
-        total = sum(values[phantom.mask] for values in f.values())
-        assert np.abs(total - 1).max() < 1e-12
-        maps = phantom.areal_densities(20, [0.0, 10.0], [0.0])
-        assert maps["F"].min() > 100
-        assert "F" not in phantoms.particle("pristine-1", shape=16).areal_densities(20, [0.0], [0.0])
-
-    def test_patches_have_no_trend_and_valence_is_no_function_of_depth(self, explained):
-        phantom = explained["valence-patches"]
-        inside = phantom.mask
-        for high, mean in ((phantom.mn_valence[4], 0.845), (phantom.co_valence[3], 0.80)):
-            values = high[inside]
-            assert values.mean() == pytest.approx(mean, abs=0.002)
-            assert values.max() - mean == pytest.approx(0.15, abs=0.02)
-            assert mean - values.min() == pytest.approx(0.15, abs=0.03)
-            assert abs(np.corrcoef(np.exp(-phantom.depth_nm[inside] / 20), values)[0, 1]) < 0.05
-        # Patches of 40 nm: what lies so far apart, along any axis, is as often alike as not.
-        deviation = np.where(inside, phantom.mn_valence[4] - 0.845, 0.0)
-
-        def correlation(distance_nm):
-            lag = round(distance_nm / phantom.voxel_size_nm)
-            products = []
-            for axis in range(3):
-                d, m = (np.moveaxis(volume, axis, 0) for volume in (deviation, inside))
-                products.append((d[lag:] * d[:-lag])[m[lag:] & m[:-lag]].mean())
-            return np.mean(products) / (deviation[inside] ** 2).mean()
-
-        assert correlation(20) > 0.4
-        assert abs(correlation(40)) < 0.15
-
-
 @pytest.mark.parametrize("name", ["cycled-200-1", "cycled-200-2"])
 def test_large_clusters_hold_the_same_rich_volume(name):
     phantom = phantoms.particle(name, control="large-clusters")
@@ -457,73 +317,6 @@ def test_large_clusters_hold_the_same_rich_volume(name):
         assert found[f"rich {metal}"] == pytest.approx(share, rel=0.15)
     for key, value in (("O", 61.0), ("Mn4", 53.4), ("Co3", 11.0)):
         assert found[key] == pytest.approx(value, abs=0.2)
-
-
-class TestRays:
-    @pytest.mark.parametrize("angle", [-70.0, 0.0, 33.0])
-    def test_equal_an_independent_ray_sum(self, angle):
-        phantom = phantoms.particle("cycled-200-2", shape=16)
-        u, y = np.linspace(-110, 110, 12), np.linspace(-90, 90, 11)
-        found = phantom.areal_densities(angle, u, y)
-        t = np.deg2rad(angle)
-        along = np.arange(-150, 150, 0.37)
-        expected = {name: np.zeros((y.size, u.size)) for name in ("O", "Mn2", "Co3", "Li")}
-        for row, y_value in enumerate(y):
-            for column, u_value in enumerate(u):
-                x = u_value * np.cos(t) + along * np.sin(t)
-                z = -u_value * np.sin(t) + along * np.cos(t)
-                points = np.stack([x, np.full_like(x, y_value), z], axis=1)
-                for name, values in phantom.at(points, species=tuple(expected)).items():
-                    expected[name][row, column] = values.sum() * 0.37
-        for name, image in expected.items():
-            assert relative_error(found[name], image) < 1e-3, name
-
-    @pytest.mark.parametrize("name", ["pristine-3", "cycled-100-3", "cycled-200-2"])
-    def test_conserve_mass_over_tilt(self, name):
-        phantom = phantoms.particle(name, shape=16)
-        axis = (np.arange(64) - 32) * 4.63
-        found = [phantom.areal_densities(angle, axis, axis) for angle in range(-70, 71, 20)]
-        for species in ("O", "Mn4", "Co2", "Li"):
-            sums = [maps[species].sum() for maps in found]
-            assert np.ptp(sums) / np.mean(sums) < 1e-3, species
-        voxels = phantoms.particle(name).number_density("Li").sum() * 4.63
-        assert np.mean([maps["Li"].sum() for maps in found]) == pytest.approx(voxels, rel=1e-3)
-
-    def test_ball_in_closed_form(self):
-        ball = phantoms.balls([[10, -20, 30]], [60], shape=16)
-        t = np.deg2rad(40)
-        u0 = 10 * np.cos(t) - 30 * np.sin(t)
-        offsets = np.array([0.0, 20.0, 45.0])
-        found = ball.areal_densities(40, u0 + offsets, [-20.0])
-        chord = 2 * np.sqrt(60**2 - offsets**2)
-        per_nm3 = 4.77 / 96.46 * 602.214  # formula units of NCM111
-        assert found["O"][0] == pytest.approx(2 * per_nm3 * chord, rel=2e-3)
-        assert found["Li"][0] == pytest.approx(per_nm3 * chord, rel=2e-3)
-        assert found["Mn4"][0] == pytest.approx(per_nm3 / 3 * chord, rel=2e-3)
-        assert found["Mn2"][0] == pytest.approx(0, abs=1e-9)
-
-    def test_chiral_object_comes_out_the_right_way_round(self):
-        phantom = phantoms.chiral()
-        axis = (np.arange(64) - 32) * phantom.voxel_size_nm
-        # Voxels: the +z ball is at high z index, the +x ball at high x index.
-        for index, expected in ((0, 110), (1, 95), (2, 75)):
-            profile = phantom.mask.any(axis=tuple({0, 1, 2} - {index}))
-            assert axis[profile].max() == pytest.approx(expected + {110: 17, 95: 22, 75: 28}[expected], abs=5)
-            assert axis[profile].min() == pytest.approx(-40, abs=5)
-        volumes, (x, z) = np.array([40, 28, 22, 17]) ** 3, np.array([[0, 75, 0, 0], [0, 0, 0, 110]])
-        for angle in (-50.0, 20.0, 60.0):
-            t = np.deg2rad(angle)
-            image = phantom.areal_densities(angle, axis, axis)["O"]
-            center = (image.sum(axis=0) @ axis) / image.sum()
-            assert center == pytest.approx(volumes @ (x * np.cos(t) - z * np.sin(t)) / volumes.sum(), abs=0.05)
-
-    def test_positions_of_any_shape(self):
-        phantom = phantoms.particle("pristine-4", shape=16)
-        grid = phantom.areal_densities(10, [-20.0, 0.0], [5.0])["O"]
-        scattered = phantom.areal_densities(10, np.array([[-20.0], [0.0]]), np.array([[5.0], [5.0]]))["O"]
-        assert np.array_equal(grid.ravel(), scattered.ravel())
-        with pytest.raises(ValueError, match="one x and one y for every ray"):
-            phantom.areal_densities(10, np.zeros((2, 2)), np.zeros(3))
 
 
 def test_volumes_are_read_only():

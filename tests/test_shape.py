@@ -18,14 +18,7 @@ MOST_VAGUE = 0.035  # of all functions
 
 # To be divided.
 LONG_STILL = {
-    "tritomo_helpers/valence/forward.py": 480,
-    "tests/book/test_build.py": 570,
-    "tests/book/test_viewer_browser.py": 552,
-    "tests/test_alignment.py": 554,
-    "tests/test_datasets.py": 629,
-    "tests/test_phantoms.py": 598,
     "tests/test_simulation_spectra.py": 650,
-    "tests/test_pipeline.py": 530,
     "tests/test_viewer.py": 506,
 }
 

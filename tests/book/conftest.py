@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.book.viewer_page import PIXEL_NM
+from tests.book.viewer_page import field as smooth_field
+from tritomo_helpers.containers import Tomogram
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -80,3 +84,20 @@ def open_page(browser, record):
 def page(open_page):
     """An empty page, watched."""
     return open_page("about:blank")
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return Tomogram(smooth_field(), PIXEL_NM, "Mn (at%)")
+
+
+@pytest.fixture
+def show(open_page, tmp_path):
+    """Save a viewer, open it from disk, wait until it works."""
+
+    def show_(shown, **options):
+        page = open_page(shown.save(tmp_path / "viewer.html"), **options)
+        page.wait_for_selector('.tritomo-viewer[data-state="ready"]', state="attached")
+        return page
+
+    return show_

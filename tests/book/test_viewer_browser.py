@@ -1,6 +1,5 @@
 """The viewers driven as a reader does: what the page shows is compared with the arrays."""
 
-import base64
 import json
 import os
 import re
@@ -11,77 +10,11 @@ import sys
 import numpy as np
 import pytest
 
+from tests.book.viewer_page import PIXEL_NM, SHAPE, assert_shows, center_of, field, numbers, pixels_of, readout
 from tritomo_helpers import viewer
 from tritomo_helpers.containers import TiltSeries, Tomogram
 
 pytestmark = pytest.mark.browser
-PIXEL_NM = 4.63
-SHAPE = (20, 24, 32)
-
-
-def field(shape=SHAPE, seed=0):
-    """Smooth and noisy, every axis different, a corner not measured."""
-    z, y, x = np.indices(shape)
-    rng = np.random.default_rng(seed)
-    values = 20 + x + 0.37 * y - 0.11 * z + rng.normal(0, 1, shape)
-    values[:4, :5, :6] = np.nan
-    return values
-
-
-@pytest.fixture(scope="module")
-def volume():
-    return Tomogram(field(), PIXEL_NM, "Mn (at%)")
-
-
-@pytest.fixture
-def show(open_page, tmp_path):
-    """Save a viewer, open it from disk, wait until it works."""
-
-    def show_(shown, **options):
-        page = open_page(shown.save(tmp_path / "viewer.html"), **options)
-        page.wait_for_selector('.tritomo-viewer[data-state="ready"]', state="attached")
-        return page
-
-    return show_
-
-
-def readout(page, nth=0):
-    """Index, number and text at the crosshair."""
-    node = page.locator(".readout").nth(nth)
-    index = tuple(int(i) for i in node.get_attribute("data-index").split(","))
-    values = [float(v) for v in node.get_attribute("data-value").split(",")]
-    return index, values, node.locator(".value").inner_text()
-
-
-def numbers(text):
-    """Numbers in a text, as printed."""
-    return [n.replace("−", "-") for n in re.findall(r"(?<![\d⁻×])[−-]?\d+(?:\.\d+)?", text)]
-
-
-def assert_shows(page, *arrays, nth=0):
-    """The number on the page is the array's, rounded to its own last digit."""
-    index, values, text = readout(page, nth)
-    words = text.split(" · ")
-    for array, value, word in zip(arrays, values, words, strict=True):
-        if np.isnan(array[index]):
-            assert np.isnan(value)
-            assert word.endswith("not measured")
-            continue
-        printed = numbers(word)[-1]
-        half = 0.5 * 10.0 ** -len(printed.partition(".")[2])
-        assert abs(float(printed) - array[index]) <= half * (1 + 1e-9)
-        assert value == pytest.approx(float(printed), abs=1e-9)
-    return index
-
-
-def center_of(page, view, index, across, down, shape):
-    """Where on the page a voxel lies within a view."""
-    box = view.bounding_box()
-    x = box["x"] + box["width"] * (index[across] + 0.5) / shape[across]
-    y = box["y"] + box["height"] * (index[down] + 0.5) / shape[down]
-    return x, y
-
-
 PLANES = [(2, 1), (2, 0), (1, 0)]  # across, down
 
 
@@ -310,138 +243,6 @@ def test_broken_data_leave_the_picture(open_page, record, volume, tmp_path):
     assert page.get_by_role("img", name="Manganese.").is_visible()
     assert "viewer:" in record.errors[0]
     record.errors.clear()
-
-
-def test_sweep_shows_the_frame_of_its_sliders(show):
-    def frame(gain, row):
-        image = np.zeros((8, 8, 3), np.uint8)
-        image[row] = gain
-        return image
-
-    page = show(viewer.sweep(frame, alt="A bright row.", gain=[50, 150, 250], row=[0, 3, 7]))
-    gain, row = page.get_by_role("slider", name="gain"), page.get_by_role("slider", name="row")
-    read = """async (img) => {
-      await img.decode();
-      const c = new OffscreenCanvas(8, 8).getContext("2d");
-      c.imageSmoothingEnabled = false;
-      c.drawImage(img, 0, 0, 8, 8);
-      return Array.from(c.getImageData(0, 0, 8, 8).data);
-    }"""
-    for keys, (g, r) in [((), (150, 3)), (("ArrowRight",), (250, 3)), (("Home",), (50, 3))]:
-        gain.focus()
-        for key in keys:
-            page.keyboard.press(key)
-        pixels = np.array(page.locator("img.frame").evaluate(read)).reshape(8, 8, 4)
-        assert (pixels[..., :3] == frame(g, r)).all()
-    row.focus()
-    page.keyboard.press("End")
-    pixels = np.array(page.locator("img.frame").evaluate(read)).reshape(8, 8, 4)
-    assert (pixels[..., :3] == frame(50, 7)).all()
-    assert page.locator("img.frame").get_attribute("alt") == "A bright row. gain: 50, row: 7."
-    assert page.locator("output").all_inner_texts() == ["50", "7"]
-
-
-# As base64: a million numbers as a JSON list take the driver twenty seconds.
-PIXELS = """c => {
-  const bytes = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-  return [c.width, c.height, btoa(text)];
-}"""
-
-
-def pixels_of(canvas):
-    width, height, text = canvas.evaluate(PIXELS)
-    return width, height, np.frombuffer(base64.b64decode(text), np.uint8)
-
-
-def test_sweep_has_buttons_where_a_setting_has_no_order(show):
-    frames = [np.eye(4), 2 * np.eye(4)]
-    options = {"quantity": "Mn (at%)", "pixel_size_nm": 4.63, "titles": ["a"], "captions": ["error 1", "error 2"]}
-    page = show(viewer.sweep(frames, alt="Lines.", method=["SIRT", "WBP"], **options))
-    assert page.locator(".caption").inner_text() == "error 2"
-    page.get_by_role("button", name="SIRT").click()
-    assert page.locator(".caption").inner_text() == "error 1"
-    assert page.get_by_role("button", name="SIRT").get_attribute("aria-pressed") == "true"
-    assert page.locator("img.frame").get_attribute("alt") == "Lines. method: SIRT."
-    bar = page.locator(".scale")
-    assert float(bar.get_attribute("data-nm")) == 5
-    column = page.locator(".sweep-stage").bounding_box()["width"]
-    assert page.locator("img.frame").bounding_box()["width"] == column
-    assert page.get_by_role("img", name="Mn (at%), from 0 to 2").is_visible()
-
-
-def surface_pixels(page):
-    page.wait_for_function(
-        "document.querySelector('.tritomo-viewer').shadowRoot.querySelector('.stage').dataset.frame === 'drawn'"
-    )
-    size, _, data = pixels_of(page.locator(".stage canvas"))
-    return data.reshape(size, size, 4)
-
-
-@pytest.mark.parametrize("tilt", [0, 40, -65])
-def test_surface_silhouette_is_the_projection_at_that_tilt(show, tilt):
-    """A chiral specimen, so that a wrong sign of the tilt or of an axis fails."""
-    rods = [((0, 0, 0), (9, 3, 3)), ((7, -6, 4), (3, 4, 5)), ((-6, 7, 6), (4, 3, 3))]  # center, half axes; (x, y, z)
-    n = 40
-    z, y, x = np.indices((n, n, n)) - n // 2
-    values = np.max(
-        [2 - sum(((c - o) / h) ** 2 for c, o, h in zip((x, y, z), *rod, strict=True)) for rod in rods], axis=0
-    )
-    shown = viewer.show_surface(Tomogram(values, 2.0, "level"), level=1.0, alt="Rods.", tilt_deg=tilt, elevation_deg=0)
-    page = show(shown)
-    alpha = surface_pixels(page)[..., 3] > 0
-    # Each ellipsoid projects to an ellipse.
-    size = alpha.shape[0]
-    to_nm = (np.arange(size) + 0.5 - size / 2) * 2 * shown.config["radius"] / size
-    v, u = np.meshgrid(to_nm / 2.0, to_nm / 2.0, indexing="ij")
-    t = np.deg2rad(tilt)
-    wanted = np.zeros_like(alpha)
-    for (ox, oy, oz), (hx, hy, hz) in rods:
-        half_u = np.hypot(np.cos(t) * hx, np.sin(t) * hz)
-        center = np.cos(t) * ox - np.sin(t) * oz
-        wanted |= ((u - center) / half_u) ** 2 + ((v - oy) / hy) ** 2 < 1
-    dice = 2 * (alpha & wanted).sum() / (alpha.sum() + wanted.sum())
-    assert dice > 0.97
-    assert 2 * (alpha & wanted[:, ::-1]).sum() / (alpha.sum() + wanted.sum()) < 0.9  # the mirror image is told apart
-
-
-def test_surface_turns_by_drag_keys_and_sliders(show):
-    z, y, x = np.indices((24, 24, 24)) - 12
-    shown = viewer.show_surface(
-        {
-            "ball": Tomogram((x**2 + y**2 + z**2 < 81) * 1.0, 4.63),
-            "Mn rich": Tomogram((abs(x - 3) < 3) * 1.0 * (y**2 + z**2 < 9), 4.63),
-        },
-        alt="A ball with something in it.",
-    )
-    page = show(shown)
-    first = surface_pixels(page)
-    assert page.locator(".legend li").all_inner_texts() == ["ball", "Mn rich"]
-    stage = page.locator(".stage")
-    box = stage.bounding_box()
-    page.mouse.move(box["x"] + 100, box["y"] + 100)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 200, box["y"] + 100)
-    page.mouse.up()
-    tilt = float(stage.get_attribute("aria-valuenow"))
-    assert tilt == pytest.approx(20 + 100 * 180 / box["width"], abs=1)
-    second = surface_pixels(page)
-    assert (first != second).any(axis=2).sum() > 500
-    stage.focus()
-    page.keyboard.press("ArrowRight")
-    assert float(stage.get_attribute("aria-valuenow")) == pytest.approx(tilt + 5, abs=1)
-    page.keyboard.press("Home")
-    assert (surface_pixels(page) == first).all()
-    page.get_by_role("slider", name="elevation", exact=True).evaluate(
-        "s => { s.value = 90; s.dispatchEvent(new Event('input')) }"
-    )
-    assert "elevation 90°" in stage.get_attribute("aria-valuetext")
-    bar = float(page.locator(".scale").get_attribute("data-nm"))
-    for _ in range(4):
-        page.get_by_role("button", name="zoom in").click()
-    surface_pixels(page)
-    assert float(page.locator(".scale").get_attribute("data-nm")) < bar
 
 
 def test_scale_bar_has_its_length(show, volume):
