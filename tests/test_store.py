@@ -52,6 +52,10 @@ SOURCES = {
     "shared/_other.py": "def other(): return 1",
     "shared/data/table.csv": "1,2",
     "aside.py": "Y = 1",
+    "_validation.py": """
+        def checked(f): return f
+        def doubled(f): return lambda: 2 * f()
+        """,
     "top.py": """
         from . import aside
         def top():
@@ -93,6 +97,24 @@ def test_what_the_result_depends_on_counts(package, name, old, new):
     changed(package / name, old, new)
     named = name if name.endswith("csv") else f"tritomo_helpers.{name.removesuffix('.py').replace('/', '.')}"
     assert fingerprint.changed(before, parts_of_top(package)) == [named]
+
+
+@pytest.mark.parametrize(
+    ("decorator", "counts"),
+    [
+        ("from ._validation import checked", False),
+        ("from ._validation import checked as doubled", False),
+        ("from ._validation import doubled", True),
+        ("from .registry import register as checked", True),
+        ("def checked(f): return lambda: 3", True),
+    ],
+)
+def test_a_decorator_counts_unless_it_is_the_one_that_only_refuses_arguments(package, decorator, counts):
+    before = parts_of_top(package)
+    name = decorator.split("(")[0].split()[-1]
+    old = "def value(): return SCALE"
+    changed(package / "low.py", old, f"{decorator}\n@{name}\n{old}")
+    assert (parts_of_top(package) != before) is counts
 
 
 @pytest.mark.parametrize(

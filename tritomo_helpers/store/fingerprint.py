@@ -3,7 +3,8 @@
 Followed are names, statement by statement: ``from .constants import BARN_NM2`` depends on the statement that binds
 ``BARN_NM2`` and on what that one names, and not on the colors in the same file. Where a module is touched, so are the
 statements in it that act when it is loaded, and every file in its package that is no code (reference spectra, tables,
-scripts of a page). Comments, layout, docstrings and the annotations of functions do not count.
+scripts of a page). Comments, layout, docstrings and annotations of functions do not count; nor does a decorator that
+only refuses arguments (`_validation.checked`): where it lets a call through, the result is the same.
 
 What cannot be seen: imports by a name that is computed, and functions handed in from elsewhere. A module that is used
 otherwise than by ``module.name`` counts whole.
@@ -25,6 +26,7 @@ _CODE_SUFFIXES = (".py", ".pyc", ".pyi")
 _COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
+_GUARDS = {("_validation", "checked")}  # a decorator changes no result: its module and its name
 _Need = tuple[str, str | None]  # a module, and a name in it or None for all of it
 
 
@@ -140,7 +142,8 @@ class _Module:
 @functools.cache
 def _parsed(path: Path, name: str, package: str, modified_ns: int) -> _Module:
     del modified_ns  # part of the key only: an edited file is read again
-    return _Module(name, package, _without_type_checking(ast.parse(path.read_text(encoding="utf-8")).body))
+    body = _without_type_checking(ast.parse(path.read_text(encoding="utf-8")).body)
+    return _Module(name, package, _without_guards(body))
 
 
 def _module(name: str, package: Path) -> _Module | None:
@@ -164,6 +167,20 @@ def _surroundings(function: Callable[..., Any], package: Path) -> _Module:
 
 def _without_type_checking(body: list[ast.stmt]) -> list[ast.stmt]:
     return [s for s in body if not (isinstance(s, ast.If) and ast.unparse(s.test).endswith("TYPE_CHECKING"))]
+
+
+def _without_guards(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Take the decorators that only refuse arguments off all functions, where they are imported as such."""
+    guards = {
+        alias.asname or alias.name
+        for statement in body
+        if isinstance(statement, ast.ImportFrom) and statement.level
+        for alias in statement.names
+        if (statement.module, alias.name) in _GUARDS
+    }
+    for node in (node for statement in body for node in ast.walk(statement) if isinstance(node, _DEFINITIONS)):
+        node.decorator_list = [d for d in node.decorator_list if not (isinstance(d, ast.Name) and d.id in guards)]
+    return body
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
