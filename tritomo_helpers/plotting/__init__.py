@@ -18,6 +18,7 @@ from .curves import (
 from .geometry import show_geometry
 from .images import show_difference, show_image, show_images, show_sinograms
 from .marks import add_outlines, add_scale_bar
+from .stages import StageCurves, StageSeries, show_particles, show_stage_curves, show_stage_series
 from .style import (
     ELEMENT_COLORS,
     NULL,
@@ -38,6 +39,8 @@ __all__ = [
     "PAPER",
     "TRUTH",
     "VALENCE_COLORS",
+    "StageCurves",
+    "StageSeries",
     "add_outlines",
     "add_scale_bar",
     "color_map_of",
@@ -51,9 +54,12 @@ __all__ = [
     "show_image",
     "show_images",
     "show_paper_values",
+    "show_particles",
     "show_profiles",
     "show_sinograms",
     "show_spectra",
     "show_spectrum",
+    "show_stage_curves",
+    "show_stage_series",
     "use_style",
 ]

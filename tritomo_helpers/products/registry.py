@@ -251,6 +251,12 @@ def stale_files() -> list[Path]:
     return sorted(path for path in cache_folder().rglob("*.npz*") if path not in current)
 
 
+def packaged(name: str) -> Arrays | None:
+    """Return a product as it is in the package, whatever code made it, or None: nothing is computed."""
+    stored = _read(committed_path(_find(name)), aside=False)
+    return stored[0] if stored else None
+
+
 def _stored(name: str) -> Stored:
     known = _find(name)
     stored = cached(name, make=False) or committed(name)

@@ -1,6 +1,6 @@
 """One table out of those of the particles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,26 @@ from .registry import get
 
 _METHODS = ("best", "paper")
 _WITH_INTERVAL = ("at_percent", "percent")
+_NOTHING: Arrays = {
+    **dict.fromkeys(("names", "statements", "columns", "true_names", "true_columns"), np.array([], dtype=str)),
+    **dict.fromkeys(("values", "measured", "p_values", "true_values"), np.array([])),
+    **dict.fromkeys(("null", "profiles", "true_profiles"), np.empty((0, 2))),
+}
+"""The table of a particle that was not computed."""
 
 
-def joined(particles: Sequence[str], stages: NDArray[Any]) -> Arrays:
-    """Return the table `study_particles` from the tables of every particle and method."""
-    tables = {method: [get(f"study/{method}/{name}") for name in particles] for method in _METHODS}
+def joined(
+    particles: Sequence[str], stages: NDArray[Any], *, read: Callable[[str], Arrays | None] | None = None
+) -> Arrays:
+    """Return the table `study_particles` from the tables of every particle and method.
+
+    `read` gives a table by its name, or None where there is none: NaN then; by default each is computed if need be.
+    """
+    tables = {
+        method: [(read or get)(f"study/{method}/{name}") or _NOTHING for name in particles] for method in _METHODS
+    }
     everything = [table for method in _METHODS for table in tables[method]]
+    either = [best if best is not _NOTHING else paper for best, paper in zip(*tables.values(), strict=True)]
     quantities = _union(everything, "names", also="true_names")
     best = _numbers(tables["best"], "names", "values", quantities)
     result = {
@@ -24,7 +38,7 @@ def joined(particles: Sequence[str], stages: NDArray[Any]) -> Arrays:
         "stages": stages,
         "cycles": np.array([0 if stage == "pristine" else int(stage.split("-")[1]) for stage in stages]),
         "quantities": np.array(quantities),
-        "truth": _numbers(tables["best"], "true_names", "true_values", quantities),
+        "truth": _numbers(either, "true_names", "true_values", quantities),
         "best": best,
         "paper": _numbers(tables["paper"], "names", "values", quantities),
         **_intervals(best, quantities),
@@ -33,9 +47,9 @@ def joined(particles: Sequence[str], stages: NDArray[Any]) -> Arrays:
     result["columns"] = np.array(columns)
     for method in _METHODS:
         result[f"{method}_profiles"] = _profiles(tables[method], "columns", "profiles", columns)
-    true_columns = _union(tables["best"], "true_columns")
+    true_columns = _union(either, "true_columns")
     result["true_columns"] = np.array(true_columns)
-    result["true_profiles"] = _profiles(tables["best"], "true_columns", "true_profiles", true_columns)
+    result["true_profiles"] = _profiles(either, "true_columns", "true_profiles", true_columns)
     statements = _union(tables["best"], "statements")
     result["statements"] = np.array(statements, dtype=str)
     for column, name in (("p_values", "best_p"), ("measured", "best_measured")):

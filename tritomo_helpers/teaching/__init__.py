@@ -8,6 +8,7 @@ from .claims import claim
 from .data import ChapterStopped, data, provenance
 from .exercises import Verdict, check, judge
 from .quizzes import quiz
+from .tables import show_table
 from .verdicts import Weighed, null_interval, show_verdicts, weigh
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "null_interval",
     "provenance",
     "quiz",
+    "show_table",
     "show_verdicts",
     "weigh",
 ]

@@ -1,0 +1,281 @@
+"""What happens to a quantity over the stages of cycling: means of particles, and their profiles against depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._typing import Floats
+from .._validation import check_ndim, check_shape, checked, fail
+from .style import NULL, OURS, PAPER, TRUTH, color_of, typeset
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LOOKS: Mapping[str, Mapping[str, Any]] = {
+    "best": {"marker": "o"},
+    "paper": {"marker": "s", "alpha": 0.55, "linestyle": ":"},
+}
+"""By method: both are ours, and filled."""
+_DASH: Mapping[str, Any] = {"colors": "black", "linestyles": "-", "linewidth": 1.6, "zorder": 3}
+"""The truth of a single particle is too short for dashes."""
+_STAGE_MARKERS = ("o", "s", "^", "D")
+_COLUMNS = 2
+_WIDTH = 5.6
+
+
+@dataclass(frozen=True, eq=False)
+class StageSeries:
+    """One quantity against the number of cycles.
+
+    Parameters
+    ----------
+    name : str
+        With its unit, such as ``"O (at%)"``; an element or valence state at its beginning brings its color.
+    cycles : ndarray, shape (stage,)
+    truth : ndarray, shape (stage,)
+        Of the twin.
+    methods : mapping of str to ndarray of shape (stage, 2)
+        ``"best"`` and ``"paper"``: mean and half width of its interval.
+    quoted : ndarray, shape (stage, 2)
+        Low and high end of what the paper states, NaN where it states nothing.
+    null : ndarray, shape (stage, 2), optional
+        Band that particles without the effect give.
+    """
+
+    name: str
+    cycles: Floats
+    truth: Floats
+    methods: Mapping[str, Floats]
+    quoted: Floats
+    null: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StageCurves:
+    """One quantity against depth, a curve for each stage.
+
+    Parameters
+    ----------
+    name : str
+        With its unit.
+    stages : tuple of str
+        Names for the legend.
+    depth_nm, mean, sd : sequence of ndarray of shape (shell,), one a stage
+        Mean over the particles and standard deviation between them.
+    truth : sequence of (depth_nm, mean), one a stage
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    depth_nm: Sequence[Floats]
+    mean: Sequence[Floats]
+    sd: Sequence[Floats]
+    truth: Sequence[tuple[Floats, Floats]] = field(default_factory=tuple)
+
+
+@checked
+def show_stage_series(series: Sequence[StageSeries]) -> list[Axes]:
+    """Show quantities against cycles: truth dashed, quoted hollow, both methods filled, the null gray.
+
+    Parameters
+    ----------
+    series : sequence of StageSeries
+
+    Returns
+    -------
+    list of matplotlib Axes
+        One a quantity.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> nothing = np.full((2, 2), np.nan)
+    >>> oxygen = StageSeries("O (at%)", np.array([0, 200]), np.array([66.7, 61]), {"best": np.ones((2, 2))}, nothing)
+    >>> show_stage_series([oxygen])[0].get_ylabel()
+    'O (at%)'
+    """
+    axes = _grid(len(series), "series", height=2.1)
+    for ax, one_series in zip(axes, series, strict=True):
+        _draw_series(ax, one_series)
+    for ax in axes[-_COLUMNS:]:
+        ax.set_xlabel("cycles")
+    _shared_legend(axes)
+    return axes
+
+
+def _draw_series(ax: Axes, series: StageSeries) -> None:
+    color = color_of(series.name)
+    # Beside each other, or the bars would cover each other.
+    apart = 0.02 * np.ptp(series.cycles)
+    if series.null is not None:
+        ax.fill_between(series.cycles, *series.null.T, label="null", **NULL)
+    for number, (method, values) in enumerate(series.methods.items()):
+        at = series.cycles + apart * (number - 0.5)
+        look = {**OURS, "color": color, **_LOOKS.get(method, {}), "label": f"{method} method"}
+        ax.errorbar(at, values[:, 0], np.where(np.isfinite(values[:, 0]), values[:, 1], np.nan), **look)
+    ax.plot(series.cycles, series.truth, label="truth of the twin", **TRUTH)
+    middle, half = series.quoted.mean(axis=1), np.ptp(series.quoted, axis=1) / 2
+    if np.isfinite(middle).any():
+        look = {**PAPER, "capsize": 3, "ecolor": color, "markeredgecolor": color, "zorder": 4}
+        ax.errorbar(series.cycles, middle, half, label="quoted from the paper", **look)
+    ax.set(ylabel=typeset(series.name), xticks=series.cycles)
+
+
+@checked
+def show_particles(
+    values: ArrayLike,
+    cycles: ArrayLike,
+    *,
+    intervals: ArrayLike,
+    name: str,
+    truth: ArrayLike | None = None,
+    quoted: tuple[ArrayLike, ArrayLike] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Show a quantity of every particle with its interval against cycles, the truth dashed, the quoted hollow.
+
+    Parameters
+    ----------
+    values : array_like, shape (particle,)
+        Measured.
+    cycles : array_like, shape (particle,)
+        Those of one stage are drawn beside each other.
+    intervals : array_like, shape (particle, 2)
+        Low and high end.
+    name : str
+        Quantity with its unit; an element or valence state at its beginning brings its color.
+    truth : array_like, shape (particle,), optional
+    quoted : (cycles, ends), optional
+        Number of cycles, shape (stage,), and low and high end, shape (stage, 2), of what the paper states.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> axes = show_particles([67, 61], [0, 200], intervals=[[66, 68], [60, 62]], name="O (at%)")
+    >>> axes.get_ylabel()
+    'O (at%)'
+    """
+    import matplotlib.pyplot as plt
+
+    new = ax is None
+    axes: Axes = plt.subplots()[1] if ax is None else ax
+    measured, stage = np.asarray(values, dtype=float), np.asarray(cycles, dtype=float)
+    check_ndim(measured, "values", "particle")
+    check_shape(stage, "cycles", measured.shape, remedy="give one number for each particle")
+    ends = np.asarray(intervals, dtype=float)
+    check_shape(ends, "intervals", (*measured.shape, 2), remedy="give a low and a high end for each particle")
+    low, high = ends.T
+    apart = 0.035 * (np.ptp(stage) or 1)
+    at = stage.copy()
+    for here in np.unique(stage):
+        n = np.count_nonzero(stage == here)
+        at[stage == here] += apart * (np.arange(n) - (n - 1) / 2)
+    color = color_of(name)
+    look = {**OURS, "linestyle": "none", "color": color, "label": "measured, 95 % interval"}
+    axes.errorbar(at, measured, np.stack([measured - low, high - measured]), **look)
+    if truth is not None:
+        axes.hlines(
+            np.asarray(truth, dtype=float), at - 0.4 * apart, at + 0.4 * apart, label="truth of the twin", **_DASH
+        )
+    if quoted is not None:
+        stated = np.asarray(quoted[1], dtype=float)
+        left = np.asarray(quoted[0], dtype=float) - 3 * apart
+        hollow = {**PAPER, "capsize": 3, "ecolor": color, "markeredgecolor": color, "label": "quoted from the paper"}
+        axes.errorbar(left, stated.mean(axis=1), np.ptp(stated, axis=1) / 2, **hollow)
+    axes.set(xlabel="cycles", ylabel=typeset(name), xticks=np.unique(stage))
+    if new:
+        _shared_legend([axes])
+    else:
+        axes.legend()
+    return axes
+
+
+@checked
+def show_stage_curves(columns: Mapping[str, Sequence[StageCurves]]) -> list[list[Axes]]:
+    """Show quantities against depth, a row a quantity and a column a method, with a curve for each stage.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence of StageCurves
+        Title of the column and its quantities, the same in every column.
+
+    Returns
+    -------
+    list of list of matplotlib Axes
+        Rows of columns; a row shares its limits.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to show, or the columns differ in their quantities.
+
+    Examples
+    --------
+    >>> depth, flat = [np.array([2.0, 6.0])], [np.array([66.0, 66.0])]
+    >>> oxygen = StageCurves("O (at%)", ("pristine",), depth, flat, [np.zeros(2)], [(depth[0], flat[0])])
+    >>> show_stage_curves({"best method": [oxygen]})[0][0].get_ylabel()
+    'O (at%)'
+    """
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    names = [[curves.name for curves in column] for column in columns.values()]
+    if not names or not names[0] or any(row != names[0] for row in names):
+        raise fail("columns", expected="the same quantities in every column", got=names, remedy="give each method all")
+    n_rows = len(names[0])
+    figure, grid = plt.subplots(
+        n_rows, len(columns), sharex=True, sharey="row", squeeze=False, figsize=(_WIDTH, 1.0 + 1.8 * n_rows)
+    )
+    for at, (title, column) in enumerate(columns.items()):
+        grid[0, at].set_title(title)
+        grid[-1, at].set_xlabel("depth (nm)")
+        for ax, curves in zip(grid[:, at], column, strict=True):
+            shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(curves.stages)))
+            for stage, depth, mean, sd, shade, marker in zip(
+                curves.stages, curves.depth_nm, curves.mean, curves.sd, shades, _STAGE_MARKERS, strict=False
+            ):
+                look = {**OURS, "color": tuple(shade), "marker": marker, "markersize": 4, "capsize": 2}
+                ax.errorbar(depth, mean, sd, label=stage, **look)
+            for number, (depth, mean) in enumerate(curves.truth):
+                ax.plot(depth, mean, label="truth of the twin" if number == 0 else None, **TRUTH)
+    for ax, name in zip(grid[:, 0], names[0], strict=True):
+        ax.set_ylabel(typeset(name))
+    figure.align_labels()
+    _shared_legend(grid.ravel().tolist())
+    return [list(row) for row in grid]
+
+
+def _grid(n: int, what: str, *, height: float) -> list[Axes]:
+    """Return n axes in rows of two, all with the same x."""
+    import matplotlib.pyplot as plt
+
+    if n == 0:
+        raise fail(what, expected="at least one", got="none", remedy="give what to show")
+    n_rows = -(-n // _COLUMNS)
+    columns = min(n, _COLUMNS)
+    figure, grid = plt.subplots(n_rows, columns, squeeze=False, figsize=(_WIDTH, 0.9 + height * n_rows))
+    axes = grid.ravel().tolist()
+    for empty in axes[n:]:
+        empty.remove()
+    figure.align_labels()
+    return axes[:n]
+
+
+def _shared_legend(axes: Sequence[Axes]) -> None:
+    """Put one legend for all above the figure, each name once."""
+    entries = {name: handle for ax in axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure: Any = axes[0].figure
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=3, columnspacing=1.2)
