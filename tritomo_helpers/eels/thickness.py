@@ -20,6 +20,8 @@ THICKNESS_FAULTS: Final = (
 )
 # A plasmon may be this many times higher than the zero loss before it is taken for it.
 _LOWEST_ZERO_LOSS: Final = 0.05
+# A zero-loss peak has its first local maximum within so many channels of where it begins.
+_RISE_CHANNELS: Final = 48
 # A spike that holds less than this share of the counts changes t/lambda by less than noise does.
 _SPIKE_SHARE: Final = 0.01
 
@@ -112,11 +114,12 @@ def _log_ratio(stored: NDArray[Any], energy: Floats, end: float) -> tuple[Floats
     peak, off_axis = zero_loss_channel(spectra, energy, end)
     total = spectra.sum(axis=1)
     last = np.searchsorted(energy, energy[peak] + end, side="right")
-    zero_loss = np.where(np.arange(energy.size) < last[:, None], spectra, 0.0).sum(axis=1)
+    before = spectra[:, : last.max(initial=0)]
+    zero_loss = np.where(np.arange(before.shape[1]) < last[:, None], before, 0.0).sum(axis=1)
     faults = [
         missing,
         (spectra.max(axis=1) <= 0) | (total <= 0) | (zero_loss <= 0),
-        _spike_counts(spectra) > _SPIKE_SHARE * total,
+        _has_spike(spectra, _SPIKE_SHARE * total),
         off_axis | (last >= energy.size),
         ~_is_sharp(spectra, energy, peak, end),
     ]
@@ -127,26 +130,56 @@ def _log_ratio(stored: NDArray[Any], energy: Floats, end: float) -> tuple[Floats
 
 def zero_loss_channel(spectra: Floats, energy: Floats, end: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Highest channel of the first peak, and whether that peak begins before the axis does."""
-    above = spectra > _LOWEST_ZERO_LOSS * spectra.max(axis=1, keepdims=True)
-    first = above[:, 1:-1] & (spectra[:, 1:-1] >= spectra[:, :-2]) & (spectra[:, 1:-1] > spectra[:, 2:])
-    start = first.argmax(axis=1) + 1
+    threshold = _LOWEST_ZERO_LOSS * spectra.max(axis=1)
+    above = spectra > threshold[:, None]
+    start = _first_maximum(spectra, threshold, above.argmax(axis=1))
     # Noise makes local maxima on the rising flank: climb on to the highest channel close by.
-    near = (energy >= energy[start][:, None]) & (energy <= energy[start][:, None] + end / 2)
-    return np.where(near, spectra, -np.inf).argmax(axis=1), above[:, 0]
+    stop = np.searchsorted(energy, energy[start] + end / 2, side="right")
+    near = start[:, None] + np.arange((stop - start).max(initial=1))
+    values = np.take_along_axis(spectra, np.minimum(near, energy.size - 1), 1)
+    return start + np.where(near < stop[:, None], values, -np.inf).argmax(axis=1), above[:, 0]
 
 
-def _spike_counts(spectra: Floats) -> Floats:
-    """Return the counts of the tallest channel that stands alone."""
-    beside = np.maximum(spectra[:, :-2], spectra[:, 2:])
-    alone = np.where(spectra[:, 1:-1] > SPIKE_RATIO * np.maximum(beside, 0), spectra[:, 1:-1], 0.0)
-    ends = spectra[:, [0, -1]] > SPIKE_RATIO * np.maximum(spectra[:, [1, -2]], 0)
-    return np.asarray(np.maximum(alone.max(axis=1), np.where(ends, spectra[:, [0, -1]], 0.0).max(axis=1)))
+def _first_maximum(spectra: Floats, threshold: Floats, begin: NDArray[np.intp]) -> NDArray[np.intp]:
+    """First local maximum above the threshold, which channel `begin` is the first to exceed; 1 where there is none.
+
+    The few channels behind `begin` hold it in nearly every spectrum; only the others are searched to their end.
+    """
+    last = spectra.shape[1] - 1
+    result = np.ones(len(spectra), dtype=np.intp)
+    rows = np.arange(len(spectra))
+    for width in (_RISE_CHANNELS, last + 1):
+        at = begin[rows, None] + np.arange(-1, width + 1)
+        values = spectra[rows[:, None], np.clip(at, 0, last)]
+        here = values[:, 1:-1]
+        is_maximum = (here > threshold[rows, None]) & (here >= values[:, :-2]) & (here > values[:, 2:])
+        is_maximum &= (at[:, 1:-1] > 0) & (at[:, 1:-1] < last)
+        first = is_maximum.argmax(axis=1)
+        has_one = is_maximum.any(axis=1)
+        result[rows[has_one]] = begin[rows[has_one]] + first[has_one]
+        rows = rows[~has_one]
+    return result
+
+
+def _has_spike(spectra: Floats, least: Floats) -> NDArray[np.bool_]:
+    """Whether a channel of more than `least` counts stands alone."""
+    tall = spectra > least[:, None]
+    columns = np.flatnonzero(tall.any(axis=0))
+    last = spectra.shape[1] - 1
+    # At an end of the axis there is one neighbor.
+    below = spectra[:, np.where(columns > 0, columns - 1, 1)]
+    above = spectra[:, np.where(columns < last, columns + 1, last - 1)]
+    alone = spectra[:, columns] > SPIKE_RATIO * np.maximum(np.maximum(below, above), 0)
+    return np.asarray((tall[:, columns] & alone).any(axis=1))
 
 
 def _is_sharp(spectra: Floats, energy: Floats, peak: NDArray[np.intp], end: float) -> NDArray[np.bool_]:
     """Whether the spectrum falls to half of the peak on both sides within the width allowed to the zero loss."""
-    low = np.asarray(spectra < 0.5 * np.take_along_axis(spectra, peak[:, None], 1))
-    distance = energy - energy[peak][:, None]
+    at_peak = energy[peak]
+    first, stop = np.searchsorted(energy, [at_peak.min(initial=energy[-1]) - end, at_peak.max(initial=energy[0]) + end])
+    near = slice(max(int(first) - 1, 0), int(stop) + 1)
+    low = np.asarray(spectra[:, near] < 0.5 * np.take_along_axis(spectra, peak[:, None], 1))
+    distance = energy[near] - at_peak[:, None]
     below = (low & (distance < 0) & (distance >= -end)).any(axis=1)
     above = (low & (distance > 0) & (distance <= end)).any(axis=1)
     return np.asarray(below & above)

@@ -135,21 +135,26 @@ class Basis:
             result.append(_State(state, element, rfft(split, self.n_fft, axis=-1), split.sum(axis=-1)))
         return result
 
-    def _white_lines(self, distortion: Distortion) -> Complexes:
-        """Fourier transforms of the distorted white lines, (state, frequency)."""
-        phase = -2j * np.pi * self._frequency
-        rows = []
-        for state in self._states:
-            ratio = np.exp(distortion.log_l3_l2.get(state.element, 0.0))
-            mix = distortion.mix.get(state.element, 0.0)
-            row = np.zeros(self._frequency.size, dtype=np.complex128)
-            for share, lines, areas in zip((1 - mix, mix), state.lines, state.areas, strict=False):
-                l2_factor = areas.sum() / (ratio * areas[0] + areas[1])
-                row += share * l2_factor * (ratio * lines[0] + lines[1])
-            variance = max(distortion.width_ev2.get(state.element, 0.0), MIN_WIDTH_EV2)
-            exponent = phase * distortion.shift_ev.get(state.name, 0.0) - 2 * (np.pi * self._frequency) ** 2 * variance
-            rows.append(row * np.exp(exponent))
-        return np.stack(rows)
+    def _white_line(self, index: int, distortion: Distortion) -> Complexes:
+        """Fourier transform of the distorted white lines of one state, (frequency,)."""
+        state = self._states[index]
+        ratio = np.exp(distortion.log_l3_l2.get(state.element, 0.0))
+        mix = distortion.mix.get(state.element, 0.0)
+        row = np.zeros(self._frequency.size, dtype=np.complex128)
+        for share, lines, areas in zip((1 - mix, mix), state.lines, state.areas, strict=False):
+            l2_factor = areas.sum() / (ratio * areas[0] + areas[1])
+            row += share * l2_factor * (ratio * lines[0] + lines[1])
+        variance = max(distortion.width_ev2.get(state.element, 0.0), MIN_WIDTH_EV2)
+        shift = -2j * np.pi * self._frequency * distortion.shift_ev.get(state.name, 0.0)
+        return np.asarray(row * np.exp(shift - 2 * (np.pi * self._frequency) ** 2 * variance))
+
+    def transfer(self, kernels: Floats) -> Complexes:
+        """Fourier transform of kernels (bin, energy), for `white_line_column`."""
+        return np.asarray(rfft(kernels, self.n_fft, axis=1))
+
+    def white_line_column(self, transfer: Complexes, index: int, distortion: Distortion) -> Floats:
+        """Plural-scattered white lines of the state `index`, shape (bin, energy)."""
+        return np.asarray(irfft(self._white_line(index, distortion) * transfer, self.n_fft, axis=1)[:, self._cut])
 
     def white_line_columns(self, kernels: Floats, distortion: Distortion) -> Floats:
         """Plural-scattered white lines in the fit window, barn/eV per atom (or per unit of your set).
@@ -164,7 +169,8 @@ class Basis:
         -------
         ndarray, shape (bin, state, energy)
         """
-        return self._scattered(self._white_lines(distortion), kernels)
+        rows = np.stack([self._white_line(i, distortion) for i in range(len(self._states))])
+        return self._scattered(rows, kernels)
 
     def smooth_columns(self, kernels: Floats) -> Floats:
         """Plural-scattered continua and backgrounds in the fit window, shape (bin, column, energy)."""

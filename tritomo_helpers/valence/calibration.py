@@ -4,13 +4,16 @@ The amplitudes are linear and are eliminated at every step (variable projection)
 searched, by damped Gauss-Newton steps on all thickness bins together.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Floats
+from ..constants import SPECIES_ELEMENT
 from .basis import MIN_WIDTH_EV2, Basis, Distortion
 
 ION_SHIFT_PRIOR_EV = 0.1
@@ -22,6 +25,8 @@ _LOG_RATIO_PRIOR = 0.3
 # A flat prior on the mix; its interval is enforced.
 _MIX_PRIOR = 10.0
 _MAX_STEPS = 20
+# Lines of a state kept: those of one Jacobian, and some.
+_REMEMBERED = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,40 +104,62 @@ def orthonormal(columns: Floats) -> tuple[Floats, Floats]:
     return basis, inverse
 
 
-def fit_pooled(pooled: Pooled, basis: Basis, distortion: Distortion) -> PooledFit:
-    """Solve the linear amplitudes of every bin by weighted least squares."""
-    columns = np.concatenate(
-        [basis.white_line_columns(pooled.kernels, distortion), basis.smooth_columns(pooled.kernels)], axis=1
-    )
-    amplitudes, covariances, residuals = [], [], []
-    for column, spectrum, variance in zip(columns, pooled.spectra, pooled.variances, strict=True):
-        sigma = np.sqrt(variance)
-        rows, inverse = orthonormal(column / sigma)
-        projected = rows @ (spectrum / sigma)
-        amplitudes.append(inverse @ projected)
-        covariances.append(inverse @ inverse.T)
-        residuals.append(spectrum / sigma - projected @ rows)
-    return PooledFit(np.stack(amplitudes), np.stack(covariances), np.stack(residuals))
+class PooledSpectra:
+    """Pooled spectra, ready for many distortions: what does not depend on them is computed once.
 
-
-class _Eliminated:
-    """Pooled spectra with everything smooth projected out, so that a step only has to fit the white lines."""
+    Smooth columns are projected out of the spectra, so that a step of the calibration only has to fit the white lines;
+    and the lines of a state are made again only when one of its own numbers changed.
+    """
 
     def __init__(self, pooled: Pooled, basis: Basis) -> None:
-        self.basis, self.kernels = basis, pooled.kernels
+        self.pooled, self.basis = pooled, basis
         self.sigma = np.sqrt(pooled.variances)
-        smooth = basis.smooth_columns(pooled.kernels) / self.sigma[:, None]
-        self.rows = np.stack([orthonormal(columns)[0] for columns in smooth])
-        self.spectra = self._without_smooth((pooled.spectra / self.sigma)[:, None])[:, 0]
+        self.smooth = basis.smooth_columns(pooled.kernels)
+        self._transfer = basis.transfer(pooled.kernels)
+        self._lines: dict[Hashable, Floats] = {}
+
+    @cached_property
+    def _rows(self) -> Floats:
+        return np.stack([orthonormal(columns)[0] for columns in self.smooth / self.sigma[:, None]])
+
+    @cached_property
+    def _spectra(self) -> Floats:
+        return self._without_smooth((self.pooled.spectra / self.sigma)[:, None])[:, 0]
 
     def _without_smooth(self, columns: Floats) -> Floats:
-        return np.asarray(columns - (columns @ self.rows.transpose(0, 2, 1)) @ self.rows)
+        return np.asarray(columns - (columns @ self._rows.transpose(0, 2, 1)) @ self._rows)
+
+    def _white_lines(self, index: int, distortion: Distortion) -> Floats:
+        """Lines of one state over their errors, without what the smooth columns explain: (bin, energy)."""
+        state, element = self.basis.states[index], SPECIES_ELEMENT[self.basis.states[index]]
+        of_element = (distortion.width_ev2, distortion.log_l3_l2, distortion.mix)
+        key = (index, distortion.shift_ev.get(state), *(numbers.get(element) for numbers in of_element))
+        if key not in self._lines:
+            if len(self._lines) > _REMEMBERED:
+                self._lines.clear()
+            columns = self.basis.white_line_column(self._transfer, index, distortion) / self.sigma
+            self._lines[key] = self._without_smooth(columns[:, None])[:, 0]
+        return self._lines[key]
 
     def residuals(self, distortion: Distortion) -> Floats:
-        white = self._without_smooth(self.basis.white_line_columns(self.kernels, distortion) / self.sigma[:, None])
+        """Return what the best amplitudes leave of the spectra, in standard errors, shape (bin, energy)."""
+        white = np.stack([self._white_lines(i, distortion) for i in range(len(self.basis.states))], axis=1)
         gram = white @ white.transpose(0, 2, 1)
-        amplitudes = np.linalg.solve(gram, white @ self.spectra[..., None])
-        return np.asarray(self.spectra - (white * amplitudes).sum(axis=1))
+        amplitudes = np.linalg.solve(gram, white @ self._spectra[..., None])
+        return np.asarray(self._spectra - (amplitudes.transpose(0, 2, 1) @ white)[:, 0])
+
+    def fit(self, distortion: Distortion) -> PooledFit:
+        """Solve all amplitudes of every bin by weighted least squares."""
+        white = self.basis.white_line_columns(self.pooled.kernels, distortion)
+        columns = np.concatenate([white, self.smooth], axis=1)
+        amplitudes, covariances, residuals = [], [], []
+        for column, spectrum, sigma in zip(columns, self.pooled.spectra, self.sigma, strict=True):
+            rows, inverse = orthonormal(column / sigma)
+            projected = rows @ (spectrum / sigma)
+            amplitudes.append(inverse @ projected)
+            covariances.append(inverse @ inverse.T)
+            residuals.append(spectrum / sigma - projected @ rows)
+        return PooledFit(np.stack(amplitudes), np.stack(covariances), np.stack(residuals))
 
 
 class Calibration(NamedTuple):
@@ -152,13 +179,12 @@ class Calibration(NamedTuple):
     deviations: list[Distortion]
 
 
-def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -> Calibration:
+def calibrate(spectra: PooledSpectra, *, fixed_mix: float | None = None) -> Calibration:
     """Find the distortion that describes the pooled spectra best.
 
     Parameters
     ----------
-    pooled : Pooled
-    basis : Basis
+    spectra : PooledSpectra
     fixed_mix : float, optional
         Share of the second reference set; free between 0 and 1 by default, where there is a second set.
 
@@ -166,12 +192,12 @@ def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -
     -------
     Calibration
     """
+    basis = spectra.basis
     parameters = _parameters(basis, free_mix=fixed_mix is None)
-    eliminated = _Eliminated(pooled, basis)
     priors = np.array([p.prior for p in parameters])
 
     def residuals_of(values: Floats) -> Floats:
-        misfit = eliminated.residuals(_distortion(basis, parameters, values, fixed_mix))
+        misfit = spectra.residuals(_distortion(basis, parameters, values, fixed_mix))
         return np.concatenate([misfit.ravel(), values / priors])
 
     low, high = (np.array([getattr(p, end) for p in parameters]) for end in ("low", "high"))
@@ -209,7 +235,7 @@ def calibrate(pooled: Pooled, basis: Basis, *, fixed_mix: float | None = None) -
     # A mix at its end can only go one way, so its direction counts there too, cut at the bound.
     steps = np.linalg.cholesky(np.linalg.inv(curvature)).T
     deviations = [_distortion(basis, parameters, np.clip(values + step, low, high), fixed_mix) for step in steps]
-    return Calibration(distortion, fit_pooled(pooled, basis, distortion), deviations)
+    return Calibration(distortion, spectra.fit(distortion), deviations)
 
 
 def _parameters(basis: Basis, *, free_mix: bool) -> list[_Parameter]:

@@ -22,7 +22,7 @@ from ..constants import SPECIES_ELEMENT
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import ReferenceSet, references
 from .basis import Basis, Distortion, check_coverage
-from .calibration import Calibration, Pooled, PooledFit, calibrate, fit_pooled, orthonormal
+from .calibration import Calibration, PooledFit, PooledSpectra, calibrate, orthonormal
 from .kernels import VACUUM_THICKNESS
 from .tilts import N_BINS, Tilts
 
@@ -199,8 +199,8 @@ def fit_spectra(
     )
     tilts = Tilts(core_loss, low_loss, basis.window)
     noise = tilts.noise(variance_per_count, readout_variance)
-    pooled = tilts.pooled(noise)
-    calibration, chi2_of, spread = _calibrated(pooled, basis, free=calibrate)
+    spectra = PooledSpectra(tilts.pooled(noise), basis)
+    calibration, chi2_of, spread = _calibrated(spectra, free=calibrate)
     distortion, fit = calibration.distortion, calibration.fit
     amplitudes, covariance = _fit_all(tilts, basis, distortion, noise, progress=progress)
     thickness = np.stack([tilt.thickness for tilt in tilts.binned])
@@ -217,7 +217,7 @@ def fit_spectra(
         chi2_of=chi2_of,
         calibration=distortion,
         thickness=TiltSeries(thickness.reshape(n_tilts, ny, nx), angles, step, "t/lambda"),
-        calibration_error=_calibration_error(pooled, basis, calibration),
+        calibration_error=_calibration_error(spectra, calibration),
         systematic=systematic,
         reportable=reportable,
         warnings=(*tilts.warnings(), *warnings),
@@ -268,40 +268,38 @@ def _reference_sets(given: Any) -> dict[str, tuple[ReferenceSet, ...]]:
     return {el: sets[el] for el in ("Mn", "Co", "Ni") if el in sets}
 
 
-def _calibrated(
-    pooled: Pooled, basis: Basis, *, free: bool
-) -> tuple[Calibration, dict[str, float], dict[str, list[Floats]]]:
+def _calibrated(spectra: PooledSpectra, *, free: bool) -> tuple[Calibration, dict[str, float], dict[str, list[Floats]]]:
     """Calibrate with each set alone and with their mix, which is used; return chi squared and shares of all."""
     if not free:
-        as_given = Calibration(Distortion(), fit_pooled(pooled, basis, Distortion()), [])
+        as_given = Calibration(Distortion(), spectra.fit(Distortion()), [])
         tried = {"as given": as_given}
-    elif max(basis.n_sets.values()) == 2:
+    elif max(spectra.basis.n_sets.values()) == 2:
         mixes: dict[str, float | None] = {"first set": 0.0, "second set": 1.0, "mix": None}
-        tried = {name: calibrate(pooled, basis, fixed_mix=mix) for name, mix in mixes.items()}
+        tried = {name: calibrate(spectra, fixed_mix=mix) for name, mix in mixes.items()}
     else:
-        tried = {"mix": calibrate(pooled, basis)}
-    spread = {el: [_shares(basis, pooled, c.fit, el) for c in tried.values()] for el in basis.elements}
+        tried = {"mix": calibrate(spectra)}
+    spread = {el: [_shares(spectra, c.fit, el) for c in tried.values()] for el in spectra.basis.elements}
     *_, used = tried.values()
     return used, {name: calibration.fit.chi2 for name, calibration in tried.items()}, spread
 
 
-def _calibration_error(pooled: Pooled, basis: Basis, calibration: Calibration) -> dict[str, float]:
+def _calibration_error(spectra: PooledSpectra, calibration: Calibration) -> dict[str, float]:
     """Add up, in squares, what percentages change under each independent deviation of the calibration."""
     errors: dict[str, float] = {}
-    fits = [fit_pooled(pooled, basis, distortion) for distortion in calibration.deviations]
-    for element in basis.elements:
-        states = [state for state in basis.states if SPECIES_ELEMENT[state] == element]
-        best = _shares(basis, pooled, calibration.fit, element)
-        changes = [_shares(basis, pooled, fit, element) - best for fit in fits]
+    fits = [spectra.fit(distortion) for distortion in calibration.deviations]
+    for element in spectra.basis.elements:
+        states = [state for state in spectra.basis.states if SPECIES_ELEMENT[state] == element]
+        best = _shares(spectra, calibration.fit, element)
+        changes = [_shares(spectra, fit, element) - best for fit in fits]
         variance = np.sum(np.square(changes), axis=0) if changes else np.zeros(len(states))
         errors |= dict(zip(states, np.sqrt(variance).tolist(), strict=True))
     return errors
 
 
-def _shares(basis: Basis, pooled: Pooled, fit: PooledFit, element: str) -> Floats:
+def _shares(spectra: PooledSpectra, fit: PooledFit, element: str) -> Floats:
     """Percentages of an element's states over all pooled bins."""
-    own = [i for i, state in enumerate(basis.states) if SPECIES_ELEMENT[state] == element]
-    sums = pooled.n_pixels @ fit.amplitudes[:, own]
+    own = [i for i, state in enumerate(spectra.basis.states) if SPECIES_ELEMENT[state] == element]
+    sums = spectra.pooled.n_pixels @ fit.amplitudes[:, own]
     return np.asarray(100 * sums / sums.sum())
 
 

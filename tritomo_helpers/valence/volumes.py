@@ -13,7 +13,17 @@ from .. import tomography
 from .._typing import Bools, Floats, Floats32
 from .._validation import check_option, check_shape, fail
 from ..containers import TiltSeries, Tomogram
-from ..tomography.fractions import FractionData, FractionVolumes, Prior, PriorChoice, reconstruct_fractions
+from ..tomography.fractions import (
+    FractionData,
+    FractionVolumes,
+    Prior,
+    PriorChoice,
+    choose_prior,
+    halved,
+    may_be_halved,
+    solve,
+    split_by_fission,
+)
 from .forward import ValenceMaps
 
 METHODS = ("joint", "sirt")
@@ -23,6 +33,7 @@ _GRID: Mapping[str, tuple[Any, ...]] = {
     "sd": (0.0, 0.01, 0.02, 0.04, 0.08, 0.16),
     "length_nm": (9.0, 14.0, 20.0, 28.0),
 }
+_N_SPLITS = 2
 # A state that hardly varies next to others that do; with two states both vary alike.
 _QUIET_STATE_SDS = (0.1, 0.3)
 # Noise of a pixel that was not measured, in units of the largest noise: it then says nothing.
@@ -218,11 +229,21 @@ def reconstruct(
 def reconstruct_element(
     maps: ValenceMaps, element: str, *, density: Tomogram, support: Bools, rng: np.random.Generator, n_draws: int
 ) -> tuple[FractionVolumes, PriorChoice]:
-    """Reconstruct the states of one element together, with the settings that counts set aside support."""
-    states = maps.states_of(element)
-    data = fraction_data(maps, states, density, support)
+    """Reconstruct the states of one element together, with the settings that counts set aside support.
+
+    Settings are chosen on voxels of twice the size where those resolve every length that is tried.
+    """
+    data = fraction_data(maps, maps.states_of(element), density, support)
+    choice = _choice(data, rng)
+    return solve(data, choice.prior, n_draws=n_draws, rng=rng), choice
+
+
+def _choice(data: FractionData, rng: np.random.Generator) -> PriorChoice:
     grid = {**_GRID, "state_sds": _state_sds(data.mean_fractions)}
-    return reconstruct_fractions(data, start=_START, grid=grid, rng=rng, n_draws=n_draws)
+    splits = [split_by_fission(data, rng=rng) for _ in range(_N_SPLITS)]
+    if may_be_halved(data, shortest_length_nm=min(_GRID["length_nm"])):
+        data, splits = halved(data, splits)
+    return choose_prior(data, start=_START, grid=grid, rng=rng, splits=splits)
 
 
 def _check_grid(maps: ValenceMaps, density: Tomogram, mask: Bools) -> None:

@@ -5,6 +5,7 @@ their forward weights come in; fractions with standard errors and the settings c
 """
 
 from .choice import PriorChoice, choose_prior, reconstruct_fractions, split_by_fission
+from .coarse import halved, may_be_halved
 from .data import FractionData
 from .matching import match_sizes
 from .posterior import FractionVolumes, solve
@@ -16,7 +17,9 @@ __all__ = [
     "Prior",
     "PriorChoice",
     "choose_prior",
+    "halved",
     "match_sizes",
+    "may_be_halved",
     "reconstruct_fractions",
     "solve",
     "split_by_fission",

@@ -10,10 +10,12 @@ density *times* 1 + Σ w_c (f_c - mean), with the contrast w of every state; to 
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..._typing import Bools, Floats, Floats32
 from ..._validation import check_finite, check_ndim, check_positive, check_shape, fail
@@ -210,7 +212,11 @@ class Operator:
         inside[z, x] = True
         matrix = projector.matrix[:, np.flatnonzero(inside.ravel())]
         n_x = projector.n_pixels
-        self.matrices = [matrix[t * n_x : (t + 1) * n_x].tocsr() for t in range(projector.n_tilts)]
+        if data.weights is None:
+            rows = [slice(None)]
+        else:
+            rows = [slice(t * n_x, (t + 1) * n_x) for t in range(projector.n_tilts)]
+        self.matrices = [matrix[of_tilt].tocsr() for of_tilt in rows]
         self.transposed = [m.T.tocsr() for m in self.matrices]
         self.gains = data.gains.astype(np.float32)
         cells = (self.shape[0] * self.shape[1], len(data.mean_fractions), self.shape[2])
@@ -222,10 +228,17 @@ class Operator:
         # Beyond the shadow of the density nothing is known about the fractions.
         self.seen = np.abs(self.constant).max(axis=2) > 1e-4 * np.abs(self.constant).max()
 
+    @cached_property
+    def depth_nm(self) -> Floats:
+        """Depth of every cell below the surface of the mask, shape (z, x, y); half a voxel is taken off."""
+        voxel_nm = self.data.voxel_size_nm
+        depth = np.maximum(ndimage.distance_transform_edt(self.data.mask) * voxel_nm - voxel_nm / 2, 0.0)
+        return np.asarray(depth[self.box].transpose(0, 2, 1))
+
     def _weighted_density(self, cells: tuple[int, ...]) -> list[Floats32]:
         density = self.density.reshape(cells[0], 1, cells[2])
         if self.data.weights is None:
-            return [density] * len(self.matrices)
+            return [density]
         z, y, x = self.box
         weights = self.data.weights[:, :, z, y, x].transpose(1, 2, 4, 0, 3)  # (tilt, z, x, channel, y)
         return [np.ascontiguousarray(w).reshape(cells) * density for w in weights]
@@ -256,6 +269,8 @@ class Operator:
 
     def project(self, fractions: Floats32) -> Floats32:
         """Project fractions (z, x, state, y) to images (tilt, x, channel, y)."""
+        if self.data.weights is None:
+            return self._gains_of_tilts * self._shadows(fractions)
         flat = fractions.reshape(-1, *fractions.shape[2:])
         images = np.empty((len(self.matrices), self.matrices[0].shape[0], *flat.shape[1:]), dtype=np.float32)
         for t, (matrix, weighted) in enumerate(zip(self.matrices, self.weighted, strict=True)):
@@ -265,6 +280,8 @@ class Operator:
 
     def backproject(self, images: Floats32) -> Floats32:
         """Apply the adjoint of `project`: (tilt, x, channel, y) to (z, x, state, y)."""
+        if self.data.weights is None:
+            return self._shadows_adjoint(self._gains_of_tilts * images)
         flat = np.zeros((self.shape[0] * self.shape[1], *images.shape[2:]), dtype=np.float32)
         for t, (back, weighted) in enumerate(zip(self.transposed, self.weighted, strict=True)):
             scaled = (images[t] * self.gains[:, t, None]).reshape(images.shape[1], -1)
@@ -273,11 +290,30 @@ class Operator:
 
     def forward(self, modes: Floats32) -> Floats32:
         """Images of a departure from the constant map, given by its coordinates (z, x, mode, y)."""
+        if self.data.weights is None:  # all channels see alike, so that the fewer coordinates are projected
+            return np.asarray(self._gains_of_tilts * np.matmul(self.image_basis, self._shadows(modes)))
         return self.project(np.matmul(self.image_basis, modes))
 
     def adjoint(self, images: Floats32) -> Floats32:
         """Apply the adjoint of `forward`."""
+        if self.data.weights is None:
+            return self._shadows_adjoint(np.matmul(self.image_basis.T, self._gains_of_tilts * images))
         return np.asarray(np.matmul(self.image_basis.T, self.backproject(images)))
+
+    @property
+    def _gains_of_tilts(self) -> Floats32:
+        return self.gains.T[:, None, :, None]
+
+    def _shadows(self, cells: Floats32) -> Floats32:
+        """Project density times cells (z, x, any, y), without weights: (tilt, x, any, y)."""
+        flat = self.weighted[0] * cells.reshape(-1, *cells.shape[2:])
+        rows = self.matrices[0] @ flat.reshape(flat.shape[0], -1)
+        return np.asarray(rows.reshape(len(self.data.tilt_angles_deg), -1, *flat.shape[1:]))
+
+    def _shadows_adjoint(self, images: Floats32) -> Floats32:
+        flat = self.transposed[0] @ images.reshape(self.transposed[0].shape[1], -1)
+        cells = self.weighted[0] * flat.reshape(-1, *images.shape[2:])
+        return np.asarray(cells.reshape(*self.shape[:2], *images.shape[2:]))
 
 
 def _extent(mask: Bools, axis: int) -> slice:

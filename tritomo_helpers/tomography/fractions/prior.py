@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from ..._typing import Floats, Floats32
 from ..._validation import check_positive, check_shape, fail
@@ -124,9 +124,7 @@ class PriorCovariance:
         # The last coordinate is the error of the density, where its length is given: no fraction, and not of mean zero.
         self.of_density = len(self.mixing) - 1 if data.density_error_length_nm is not None else None
         self.operator = operator
-        distance = ndimage.distance_transform_edt(operator.data.mask) * self.voxel_nm
-        depth = np.maximum(distance - self.voxel_nm / 2, 0.0)
-        self.depth_nm = depth[operator.box].transpose(0, 2, 1)
+        self.depth_nm = operator.depth_nm
 
     @cached_property
     def decay(self) -> Floats32:
