@@ -16,7 +16,6 @@ import pytest
 from tests.grain import PIXEL_NM, N, adf_series, body
 from tritomo_helpers import io, particles, pipeline
 from tritomo_helpers.__main__ import main
-from tritomo_helpers.containers import TiltSeries
 from tritomo_helpers.pipeline import chemistry, stages, volumes
 from tritomo_helpers.pipeline.study import _flag_outliers
 from tritomo_helpers.tomography import fractions
@@ -325,16 +324,7 @@ def test_vti_is_opened_by_the_reader_of_vtk(done):
 @pytest.mark.acceptance
 def test_the_real_needle_goes_through_and_says_what_was_not_possible(tmp_path):
     """ADF alone, 77 tilts, its axis along image x, cut by the frame; binned, to be done in a minute."""
-    from tritomo_helpers import datasets
-
-    files = datasets.fetch("etspy_needle_haadf_raw", progress=False)
-    needle = io.load_tilt_series(files["tilt_series"], tilt_axis="x")
-    images = needle.images.astype(np.float32).reshape(77, 64, 4, 64, 4).mean(axis=(2, 4))
-    (tmp_path / "needle").mkdir()
-    io.save(
-        TiltSeries(images, needle.tilt_angles_deg, 4 * needle.pixel_size_nm, "HAADF"), tmp_path / "needle" / "a.mrc"
-    )
-    out = pipeline.process(tmp_path / "needle", out=tmp_path / "out")
+    out = pipeline.process("etspy_needle_haadf_raw", out=tmp_path / "out")
     summary = json.loads((out / "summary.json").read_text())
     assert any("the frame cuts the specimen along" in warning for warning in summary["warnings"])
     assert any("touches the border of the volume" in warning for warning in summary["warnings"])
@@ -359,16 +349,47 @@ def test_a_velox_file_is_understood_and_says_why_it_is_no_tomogram(tmp_path):
     assert understood.problems == ("1 tilt, and a tomogram needs three at least",)
 
 
-@pytest.mark.acceptance
-def test_the_dust_tilts_are_understood(tmp_path):
-    """Eight Bruker files, each with images and X-ray spectra; angles in their names."""
-    from tritomo_helpers import datasets
+@pytest.fixture(scope="module")
+def dust(tmp_path_factory):
+    """Eight Bruker files by their name in the manifest, from counts to report."""
+    out = pipeline.process("openNCEM_L2083_eds_tilt_10deg", out=tmp_path_factory.mktemp("dust"))
+    return out, json.loads((out / "summary.json").read_text())
 
+
+@pytest.mark.acceptance
+def test_the_dust_tilts_are_understood():
+    """Images and X-ray spectra in each file, angles in their names, and bins of 4 x 4 pixels, as the manifest says."""
     understood = pipeline.understand("openNCEM_L2083_eds_tilt_10deg")
     assert understood.problems == ()
     assert {role: channel.shape[:3] for role, channel in understood.channels.items()} == {
-        "adf": (8, 256, 256),
-        "eds": (8, 256, 256),
+        "adf": (8, 64, 64),
+        "eds": (8, 64, 64),
     }
     assert understood.channels["eds"].tilt_angles_deg.tolist() == [-40, -30, -20, -10, 0, 10, 20, 30]
-    assert "openNCEM_L2083_eds_tilt_10deg" in datasets.manifest()
+    assert understood.channels["eds"].pixel_size_nm == pytest.approx(4 * 13.08, abs=0.05)
+
+
+@pytest.mark.acceptance
+def test_the_dust_goes_through_and_the_report_says_what_was_not_possible_and_why(dust):
+    out, summary = dust
+    assert summary["done"][-1] == "mean composition"
+    assert summary["not_done"] == {
+        "composition of every voxel": "the density of this material is not known, nor how it absorbs",
+        "valence": "no EELS low-loss and no EELS core-loss in the source",
+    }
+    assert any("absorption is not taken out" in warning for warning in summary["warnings"])
+    assert any("k-factors are those of cross-sections" in warning for warning in summary["warnings"])
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.index("nor how it absorbs") < page.index("<h2>The particle</h2>")
+
+
+@pytest.mark.acceptance
+def test_the_dust_is_a_silicate_in_a_lamella(dust):
+    """Silicates hold some 60 at% of oxygen, and of the rest magnesium, silicon and iron are most."""
+    values = dust[1]["values"]
+    elements = ("O", "Mg", "Al", "Si", "Fe", "Ni", "Cu", "Ga")
+    share = {el: values[f"{el}_at_percent"] for el in elements}
+    assert sum(share.values()) == pytest.approx(100, abs=0.01)
+    assert 35 < share["O"] < 75
+    assert share["Mg"] + share["Si"] + share["Fe"] > 3 * (share["Ni"] + share["Al"])
+    assert values["n_tilts"] == 8

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.grain import ANGLES, PIXEL_NM, N, adf_series, spectra
-from tritomo_helpers import io, pipeline
+from tritomo_helpers import datasets, io, pipeline
 from tritomo_helpers.__main__ import main
 from tritomo_helpers.containers import TiltSeries
 from tritomo_helpers.pipeline import chemistry
@@ -49,6 +49,18 @@ def test_one_file_per_tilt_and_a_yaml_that_says_the_rest(tmp_path):
     np.testing.assert_array_equal(channel.tilt_angles_deg, ANGLES)
     (tmp_path / "tritomo.yaml").write_text(words + "files: {adf: [a.hspy]}\n")
     assert any("expected 1" in problem for problem in pipeline.understand(tmp_path).problems)
+
+
+def test_a_folder_may_ask_for_bins_and_a_dataset_of_the_manifest_brings_its_settings(folder):
+    (folder / "tritomo.yaml").write_text("bin: 2\n")
+    understood = pipeline.understand(folder)
+    assert {channel.shape[:3] for channel in understood.channels.values()} == {(5, N // 2, N // 2)}
+    for channel in understood.channels.values():
+        assert channel.pixel_size_nm == pytest.approx(2 * PIXEL_NM)
+    assert np.asarray(understood.load("eds").counts).max() == 4
+    (folder / "tritomo.yaml").write_text("bin: 5\n")
+    assert any("a divisor of 24 and of 24 pixels, got 5" in problem for problem in pipeline.understand(folder).problems)
+    assert datasets.dataset("etspy_needle_haadf_raw").settings == {"tilt_axis": "x", "bin": 4}
 
 
 def without(name):

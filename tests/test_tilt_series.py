@@ -254,3 +254,19 @@ def test_every_element_of_a_mapping_is_treated_alike(rng):
             assert np.array_equal(together[name].images, alone(maps[name]).images)
     with pytest.raises(ValueError, match="mapping: expected at least one element"):
         ts_.apply_shifts({}, [[0, 0]])
+
+
+# Bins
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_bins_keep_all_counts_and_where_they_are(rng, lazy):
+    counts = rng.integers(0, 200, (3, 4, 6, 5)).astype(np.uint8)
+    binned = ts_.bin_pixels(spectra(da.from_array(counts) if lazy else counts), 2)
+    assert hasattr(binned.counts, "dask") is lazy
+    values = np.asarray(binned.counts)
+    assert values[1, 0, 2, 3] == counts[1, 0:2, 4:6, 3].sum(dtype=float), "more than a byte can hold"
+    np.testing.assert_array_equal(values.sum(axis=(1, 2)), counts.sum(axis=(1, 2), dtype=float))
+    assert binned.pixel_size_nm == 2 * 4.63
+    with pytest.raises(ValueError, match="n: expected a divisor of 4 and of 6 pixels, got 4"):
+        ts_.bin_pixels(spectra(counts), 4)

@@ -5,7 +5,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,10 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One entry of the manifest; `generated` holds parameters when the dataset is simulated instead of downloaded."""
+    """One entry of the manifest; `generated` holds parameters when the dataset is simulated instead of downloaded.
+
+    `settings` is what a ``tritomo.yaml`` beside these files would say.
+    """
 
     name: str
     title: str
@@ -48,6 +51,7 @@ class Dataset:
     doi: str = ""
     files: tuple[DataFile, ...] = ()
     generated: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:

@@ -2,7 +2,6 @@
 
 import importlib
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from .._validation import fail
 from ._berkeley import read_berkeley
+from ._bruker import check_bruker
 from ._guard import check_size, lazily, reading, unreadable
 from ._hspy import read_hspy
 from ._mrc import read_mrc
@@ -33,8 +33,6 @@ READERS = {
 
 _MAPPED = (".dm3", ".dm4")
 """Formats whose reader maps the file itself into memory, where an array beyond its end would end the process."""
-
-_BRUKER_HEADER, _BRUKER_BLOCKS = 0x14C, 0x118  # bytes of the header that are read, and where the blocks begin
 
 LAZY_ABOVE_BYTES = 64_000_000
 """Spectra larger than this stay on disk (Dask) unless asked for."""
@@ -93,18 +91,9 @@ def _read_by_rosettasciio(path: Path, reader: str) -> list[Stored]:
         if not lazy:
             _check_tiff(path)
         if reader == "bruker":
-            _check_bruker(path)
+            check_bruker(path)
         signals = importlib.import_module(f"rsciio.{reader}").file_reader(str(path), lazy=lazy)
         return [_stored(signal, path) for signal in signals]
-
-
-def _check_bruker(path: Path) -> None:
-    """Raise for a file shorter than its header says, in which RosettaSciIO's compiled parser would end the process."""
-    with path.open("rb") as stream:
-        header = stream.read(_BRUKER_HEADER)
-    (chunk_bytes,), (n_chunks,) = (struct.unpack_from("<I", header, place) for place in (0x128, 0x148))
-    if path.stat().st_size < _BRUKER_BLOCKS + chunk_bytes * n_chunks:
-        raise ValueError(f"{n_chunks} blocks of {chunk_bytes} bytes in a file of {path.stat().st_size}")
 
 
 def _check_tiff(path: Path) -> None:

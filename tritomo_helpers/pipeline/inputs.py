@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import datasets, io
+from .. import datasets, io, tilt_series
 from .._typing import Floats
 from .._validation import fail
 from ..containers import SpectrumTiltSeries, TiltSeries
@@ -18,8 +18,9 @@ ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "
 
 SETTINGS = "tritomo.yaml"
 OPTICS = ("beam_energy_kev", "convergence_angle_mrad", "collection_angle_mrad")
-_KNOWN_SETTINGS = ("files", "titles", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "elements", *OPTICS)
+_KNOWN_SETTINGS = ("files", "titles", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "bin", "elements", *OPTICS)
 ELEMENTS = ("O", "Mn", "Co", "Ni")
+Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +133,10 @@ def understand(source: str | Path) -> Understood:
         energy-loss axis that holds 0 eV is low loss, one that overlaps 400 to 1000 eV core loss; one stack or one file
         per tilt.
         A ``tritomo.yaml`` in the folder may set ``files`` (role to names), ``tilt_angles_deg``, ``tilt_axis`` ("x" if
-        the axis lies along image x), ``pixel_size_nm``, ``elements`` (O, Mn, Co, Ni if not given), ``titles`` (role to
-        the array that is meant, where a file holds several), and the optics: ``beam_energy_kev``,
-        ``convergence_angle_mrad``, ``collection_angle_mrad`` (300, 25.2, 100 if not given).
+        the axis lies along image x), ``pixel_size_nm`` (of the files), ``bin`` (2 adds up 2 x 2 pixels of every
+        channel), ``elements`` (O, Mn, Co, Ni if not given), ``titles`` (role to the array that is meant, where a file
+        holds several), and the optics: ``beam_energy_kev``, ``convergence_angle_mrad``, ``collection_angle_mrad``
+        (300, 25.2, 100 if not given). For a name, the manifest's own ``settings`` say the same.
 
     Returns
     -------
@@ -170,7 +172,7 @@ def understand(source: str | Path) -> Understood:
         settings = {"elements": list(ELEMENTS)}
         return _understood(entry.name, {role: [path] for role, path in files.items()}, settings, {})
     files_of_role, ignored = _by_content(sorted(files.values()))
-    return _understood(entry.name, files_of_role, {}, ignored)
+    return _understood(entry.name, files_of_role, dict(entry.settings), ignored)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -258,8 +260,12 @@ def _load(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> Ti
     if role in settings.get("titles", {}):
         given["title"] = settings["titles"][role]
     if role == "adf":
-        return io.load_tilt_series(source, label="ADF", **given)
-    return io.load_spectra(source, signal=ROLES[role], lazy=True, **given)
+        return _binned(io.load_tilt_series(source, label="ADF", **given), settings)
+    return _binned(io.load_spectra(source, signal=ROLES[role], lazy=True, **given), settings)
+
+
+def _binned(series: Series, settings: Mapping[str, Any]) -> Series:
+    return tilt_series.bin_pixels(series, settings["bin"]) if "bin" in settings else series
 
 
 def _disagreements(channels: Mapping[str, Channel]) -> list[str]:

@@ -4,7 +4,7 @@ Masks and shifts come from the ADF images, where the counts are, and are then ap
 channel. All functions accept numpy arrays, memory maps and Dask arrays inside the containers; Dask stays lazy.
 """
 
-from ._series import map_tilts, select_tilts, values_of
+from ._series import bin_pixels, map_tilts, select_tilts, values_of
 from .hot_pixels import hot_pixels, remove_hot_pixels
 from .masks import apply_masks, background_level, neighbor_correlation, otsu_masks
 from .normalization import normalization_factors, normalize_tilts
@@ -15,6 +15,7 @@ __all__ = [
     "apply_rotation",
     "apply_shifts",
     "background_level",
+    "bin_pixels",
     "fourier_shift",
     "hot_pixels",
     "map_tilts",

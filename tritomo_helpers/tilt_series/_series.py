@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_shape, checked, fail
+from .._validation import check_count, check_shape, checked, fail
 from ..containers import SpectrumTiltSeries, TiltSeries
 
 Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
@@ -114,3 +114,48 @@ def select_tilts(x: Series, keep: ArrayLike) -> Series:
     changes: dict[str, Any] = {"tilt_angles_deg": x.tilt_angles_deg[kept]}
     changes["images" if isinstance(x, TiltSeries) else "counts"] = values_of(x)[np.flatnonzero(kept)]
     return x.replace(**changes)
+
+
+@checked
+def bin_pixels(x: Series, n: int) -> Series:
+    """Add up n x n pixels, so that each new one has the counts of all of them.
+
+    Parameters
+    ----------
+    x : TiltSeries or SpectrumTiltSeries
+        Images (tilt, y, x) or counts (tilt, y, x, energy), numpy or Dask, which stays lazy.
+    n : int
+
+    Returns
+    -------
+    TiltSeries or SpectrumTiltSeries
+        float64 for float64 input, float32 otherwise; pixels n times as large. The middle of the images moves by half of
+        n - 1 old pixels, alike in every channel: align afterwards.
+
+    Raises
+    ------
+    ValueError
+        If the images cannot be divided so.
+
+    Examples
+    --------
+    >>> binned = bin_pixels(TiltSeries(np.ones((2, 4, 6)), [0, 10], 1.5), 2)
+    >>> binned.images.shape, binned.images.max().item(), binned.pixel_size_nm
+    ((2, 2, 3), 4.0, 3.0)
+    """
+    n = check_count(n, "n")
+    values: Any = values_of(x)
+    n_tilts, height, width = values.shape[:3]
+    if height % n or width % n:
+        raise fail(
+            "n",
+            expected=f"a divisor of {height} and of {width} pixels",
+            got=n,
+            remedy="choose another, or crop the images first",
+        )
+    dtype = np.dtype(np.float64 if values.dtype == np.float64 else np.float32)
+    blocks = (n_tilts, height // n, n, width // n, n, *values.shape[3:])
+    if hasattr(values, "dask"):
+        values = values.rechunk({0: 1, 1: -1, 2: -1})
+    binned = values.reshape(blocks).sum(axis=(2, 4), dtype=dtype)
+    return with_values(x, binned).replace(pixel_size_nm=n * x.pixel_size_nm)
