@@ -282,3 +282,22 @@ def test_points_have_no_line_and_the_mean_stands_out():
     lines = plotting.show_curves(names, x_label="x", y_label="y", emphasize="mean").lines
     assert lines[2].get_color() == "black"
     assert lines[2].get_linewidth() > 1.5 * lines[0].get_linewidth()
+
+
+def test_numbers_of_a_matrix_can_be_read_on_their_colors():
+    ax = plotting.show_matrix([[100, -100, 0], [30, np.nan, -1e-9]], rows=["a", "b"], columns=list("xyz"))
+    written = [text for text in ax.texts if text.get_text()]
+    assert [text.get_text() for text in written] == ["100", "−100", "0", "30", "0"], "not measured stays empty"
+    for text, value in zip(written, (100, -100, 0, 30, 0), strict=True):
+        paper, ink = (luminance(c) for c in (ax.images[0].to_rgba(value), text.get_color()))
+        assert (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05) > 4.5
+    with pytest.raises(ValueError, match=r"one name for each.*1 and 2 names.*shape \(1, 3\)"):
+        plotting.show_matrix([[1, 2, 3]], rows=["a"], columns=["x", "y"])
+
+
+def test_gap_points_from_the_expected_to_the_seen():
+    ax = Figure().subplots()
+    plotting.mark_gap(ax, 200, 44, 11, unit="points")
+    arrow, words = ax.texts
+    assert (arrow.xyann, arrow.xy) == ((200, 44), (200, 11))
+    assert words.get_text() == "−33 points"

@@ -273,3 +273,11 @@ def test_provenance_names_dataset_checksum_version_parameters_and_command():
     for words in (REAL, checksum, "tritomo_helpers", "dose_e_per_A2 = 120", "a &lt; b", "&lt;b&gt;"):
         assert words in page
     assert re.match(r"<details(?! open)", page), "closed until asked for"
+
+
+def test_reasons_are_a_list_with_what_they_are_about_in_bold(monkeypatch):
+    published = _Published(monkeypatch, building=True)
+    teaching.show_list(["method: common-line, as asked", "a < b"])
+    ((data, _),) = published.outputs
+    items = "<li><strong>method:</strong> common-line, as asked</li><li>a &lt; b</li>"
+    assert data["text/html"] == f'<ul class="tt-why">{items}</ul>'

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from tests.book.helper import code, ran, recorded, text, write
-from tools.book import ROOT, checks, cli, fold, stage, vendor
+from tools.book import ROOT, checks, cli, download, fold, stage, vendor
 from tritomo_helpers import datasets
 from tritomo_helpers.teaching.data import provenance_box
 
@@ -189,6 +189,18 @@ def test_picture_that_is_not_twice_its_size_is_caught(width, sharp, tmp_path):
     style = f'style="width: {width}px;"' if width else ""
     (tmp_path / "a.html").write_text(f'<article><img src="_images/a.png" alt="A line" {style}></article>')
     assert (checks.page_problems(tmp_path) == []) is sharp
+
+
+def test_downloaded_notebook_says_what_it_needs(tmp_path):
+    written = write(tmp_path / "chapter.ipynb", text("# T"), code('files = teaching.data("twin/tiny", parts=["adf"])'))
+    run = ran(code("x"), seconds=12.3, peak_mb=456, download_mb=2)
+    target = write(tmp_path / "pages" / "_sources" / "chapter.ipynb", text("# Staged"))
+    download.offer(tmp_path / "pages", tmp_path, [run])
+    needs, title, _ = nbformat.read(target, as_version=4).cells
+    assert title.source == "# T", "as written, without what only a page can show"
+    for said in ("tritomo_helpers", "make lab", "git clone", "`twin/tiny`", "2.0 MB", "12 s", "456 MB"):
+        assert said in needs.source
+    assert len(nbformat.read(written, as_version=4).cells) == 2, "the chapter itself is not touched"
 
 
 def boxes_of(*cells):

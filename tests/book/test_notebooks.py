@@ -61,6 +61,22 @@ def test_many_numbers_stand_in_a_table(path):
     assert checks.crowd_problems([path]) == []
 
 
+def chapters_off_the_map(cells):
+    """Return the chapters that the map of the front page does not link."""
+    map_of = next(c.source.partition("## The map")[2] for c in cells if "## The map" in c.source)
+    links = {link for block in prose.blocks(map_of.partition("\n## ")[0]) for link in block.links}
+    return [name for name in NUMBERED if name not in links]
+
+
+def test_map_of_the_front_page_leads_to_every_chapter():
+    cells = nbformat.read(BOOK / "intro.ipynb", as_version=4).cells
+    assert chapters_off_the_map(cells) == []
+    forgotten = text(
+        "## The map\n\n" + " · ".join(f"[]({name})" for name in NUMBERED[1:]) + f"\n\n## B\n[]({NUMBERED[0]})"
+    )
+    assert chapters_off_the_map([forgotten]) == NUMBERED[:1]
+
+
 def test_words_of_the_field_are_in_the_glossary():
     assert terms.undefined() == []
 

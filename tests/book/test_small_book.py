@@ -33,6 +33,8 @@ def test_small_book_is_built_and_its_pages_are_sound(small_book, tmp_path, capfd
     pages = tmp_path / "out" / "html"
     chapter = (pages / "chapter.html").read_text()
     assert "Measured when this page was built" in chapter
+    assert 'href="_sources/chapter.ipynb"' in chapter
+    assert "To run this notebook" in (pages / "_sources" / "chapter.ipynb").read_text()
     assert "The book is in" in capfd.readouterr().out
     assert checks.page_problems(pages, ["chapter"]) == []
     archive = offline.pack(pages, tmp_path)

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from tools.book import BOOK, BUILD, ROOT, checks, child, offline, sphinx_extension, stage, vendor
+from tools.book import BOOK, BUILD, ROOT, checks, child, download, offline, sphinx_extension, stage, vendor
 from tools.book.execute import execute
 from tritomo_helpers.store.files import atomic_file, locked, put_in_place
 
@@ -121,6 +121,7 @@ def build(
     )
     complete = not any(run.unavailable for run in runs) and not only and not missing
     problems += sphinx(source, pages, warnings_are_errors=complete)
+    download.offer(pages, book, runs)
     linked = stage.toc_files(toc) if complete and "glossary" in stage.toc_files(toc) else [run.name for run in runs]
     unlinked = {*linked} - {*sphinx_extension.NO_PAGE}
     problems += checks.page_problems(pages, unlinked) if complete else checks.term_problems(pages, unlinked)

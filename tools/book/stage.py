@@ -73,7 +73,8 @@ def calls(notebook: Any, function: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
 
 
-def _size(megabytes: float) -> str:
+def size_text(megabytes: float) -> str:
+    """Return an amount of data in words."""
     if megabytes == 0:
         return "nothing"
     if megabytes >= 1000:
@@ -81,7 +82,8 @@ def _size(megabytes: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{max(megabytes, 0.1):.1f} MB"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """Return a time in words."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
@@ -112,8 +114,8 @@ def cost_line(run: Run) -> str:
         text = f"{reading} Not measured: {', '.join(run.unavailable)} could not be had when this page was built."
     else:
         text = (
-            f"{reading} Measured when this page was built: {_time(run.seconds)} to run, "
-            f"{_size(run.peak_mb)} of memory, {_size(run.download_mb)} to download ([how](performance))."
+            f"{reading} Measured when this page was built: {time_text(run.seconds)} to run, "
+            f"{size_text(run.peak_mb)} of memory, {size_text(run.download_mb)} to download ([how](performance))."
         )
     return f":::{{div}} tt-cost\n{text}\n:::"
 
@@ -234,7 +236,7 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         "| chapter | time | memory | download |",
         "|---|--:|--:|--:|",
         *(
-            f"| [](/{r.name}) | {_time(r.seconds)} | {_size(r.peak_mb)} | {_size(r.download_mb)} |"
+            f"| [](/{r.name}) | {time_text(r.seconds)} | {size_text(r.peak_mb)} | {size_text(r.download_mb)} |"
             if not r.unavailable
             else f"| [](/{r.name}) | not measured: {', '.join(r.unavailable)} could not be had | | |"
             for r in runs
@@ -242,11 +244,11 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         "",
         "Time is from the start of a fresh kernel to the last cell; memory is the most that the kernel and its child "
         f"processes held at once. The build fails when a chapter computes for more than {TIME_LIMIT_S // 60} minutes "
-        f"or needs more than {_size(MEMORY_LIMIT_MB)}.",
+        f"or needs more than {size_text(MEMORY_LIMIT_MB)}.",
     ]
     if prepared:
         lines += ["", "Computed once, then kept, and not counted above:", "", "| result | time |", "|---|--:|"]
-        lines += [f"| `{name}` | {_time(seconds)} |" for name, seconds in prepared.items()]
+        lines += [f"| `{name}` | {time_text(seconds)} |" for name, seconds in prepared.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -306,6 +308,11 @@ def with_reference(toc: dict[str, Any]) -> dict[str, Any]:
     return {**toc, "parts": parts}
 
 
+def clone_command(address: str) -> str:
+    """Return the command that gets the repository, as Markdown."""
+    return f"`git clone {address or '<address of the repository>'} tritomo`"
+
+
 def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:
     """Return the Jupyter Book settings of the staged copy."""
     settings: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -316,7 +323,7 @@ def config(srcdir: Path, *, vendored: bool) -> dict[str, Any]:
         settings["html"].update(use_repository_button=False, use_issues_button=False)
         del settings["repository"], settings["launch_buttons"]
     options["myst_substitutions"] = {
-        "clone": f"`git clone {address or '<address of the repository>'} tritomo`",
+        "clone": clone_command(address),
         "launch": LAUNCH if address else NO_LAUNCH,
     }
     options["html_extra_path"] = [str(srcdir / "_extra")]

@@ -17,7 +17,8 @@ from .curves import (
 )
 from .geometry import show_geometry
 from .images import show_difference, show_image, show_images, show_sinograms
-from .marks import add_outlines, add_scale_bar
+from .marks import add_outlines, add_scale_bar, mark_gap
+from .matrices import show_matrix
 from .stages import StageCurves, StageSeries, show_particles, show_stage_curves, show_stage_series
 from .style import (
     ELEMENT_COLORS,
@@ -46,6 +47,7 @@ __all__ = [
     "color_map_of",
     "color_of",
     "element_of",
+    "mark_gap",
     "mark_windows",
     "show_background_step",
     "show_curves",
@@ -53,6 +55,7 @@ __all__ = [
     "show_geometry",
     "show_image",
     "show_images",
+    "show_matrix",
     "show_paper_values",
     "show_particles",
     "show_profiles",

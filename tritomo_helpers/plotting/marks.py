@@ -1,4 +1,4 @@
-"""What is drawn on an image: scale bar, borders of masks, names of its directions."""
+"""What is drawn on a figure: scale bar, borders of masks, names of its directions, the gap between two values."""
 
 from __future__ import annotations
 
@@ -149,3 +149,36 @@ def name_directions(ax: Axes, directions: tuple[str, str] | None) -> None:
         ax.set_xlabel(f"{directions[0]} \N{RIGHTWARDS ARROW}", labelpad=2)
         # The text is turned upright, its head at the left: an arrow to the left then points down.
         ax.set_ylabel(f"\N{LEFTWARDS ARROW} {directions[1]}", labelpad=2)
+
+
+def mark_gap(ax: Axes, x: float, expected: float, seen: float, *, unit: str = "") -> Axes:
+    """Mark by how much something seen misses what was expected, with an arrow and the difference.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes that show both.
+    x : float
+        Where both lie, in units of the axis.
+    expected, seen : float
+        The arrow points from the first to the second.
+    unit : str, default ""
+        Written behind the difference.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> axes = mark_gap(Figure().subplots(), 200, 44, 11, unit="points")
+    >>> [text.get_text() for text in axes.texts if text.get_text()]
+    ['−33 points']
+    """
+    arrow = {"arrowstyle": "-|>", "color": "0.25", "linewidth": 1.6, "shrinkA": 2, "shrinkB": 6}
+    ax.annotate("", xy=(x, seen), xytext=(x, expected), arrowprops=arrow)
+    words = f"{seen - expected:+.0f} {unit}".rstrip().replace("-", "\N{MINUS SIGN}")
+    to_the_left = {"xytext": (-8, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+    ax.annotate(words, (x, (expected + seen) / 2), color="0.25", **to_the_left)
+    return ax

@@ -7,6 +7,7 @@ build's own checks goes along with the output.
 from .claims import claim
 from .data import ChapterStopped, data, provenance
 from .exercises import Verdict, check, judge
+from .lists import show_list
 from .quizzes import quiz
 from .tables import show_table
 from .verdicts import Weighed, null_interval, show_verdicts, weigh
@@ -22,6 +23,7 @@ __all__ = [
     "null_interval",
     "provenance",
     "quiz",
+    "show_list",
     "show_table",
     "show_verdicts",
     "weigh",

@@ -1,0 +1,28 @@
+"""What a result says about itself, as a list that can be read."""
+
+import html
+from collections.abc import Iterable
+
+from ._output import publish
+
+
+def show_list(lines: Iterable[str]) -> None:
+    """Show lines as a list, what stands before a colon in bold.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Such as ``why`` of an alignment.
+
+    Examples
+    --------
+    >>> show_list(["method: common-line, as asked"])
+    method: common-line, as asked
+    """
+    texts = list(lines)
+    items = []
+    for text in texts:
+        name, colon, said = text.partition(": ")
+        head = f"<strong>{html.escape(name)}:</strong> " if colon else ""
+        items.append(f"<li>{head}{html.escape(said if colon else text)}</li>")
+    publish("\n".join(texts), f'<ul class="tt-why">{"".join(items)}</ul>')
