@@ -60,7 +60,8 @@ def test_chapter_depends_on_code_tables_and_products_that_it_reaches(tmp_path):
 from tritomo_helpers import products, teaching
 files = teaching.data("twin/pristine-1", parts=["adf"])
 teaching.exercise("x")
-shifts = products.get("needle/alignment")"""
+shifts = products.get("needle/alignment")
+maps = [products.get(f"twin/{particle}/valence") for particle in names]"""
     names = set(execute.dependencies(write(tmp_path / "a.ipynb", code(source))))
     of_package = {f"tritomo_helpers.{n}" for n in ("teaching.data", "simulation.adf", "phantoms.stages", "constants")}
     others = {
@@ -70,8 +71,19 @@ shifts = products.get("needle/alignment")"""
         "a.ipynb",
         "teaching/exercises/how-to-use.yaml",
     }
-    assert of_package | others | {"needle/alignment", "spectroscopy/data/crystal-field-Mn.csv"} <= names
+    of_products = {"needle/alignment", "twin/pristine-1/valence", "twin/cycled-200-1/valence"}
+    assert of_package | others | of_products | {"spectroscopy/data/crystal-field-Mn.csv"} <= names
     assert not names & {"tritomo_helpers.tomography.wbp", "tritomo_helpers.viewer._page", "viewer/assets/viewer.css"}
+
+
+def test_chapter_depends_on_what_the_package_ships_of_a_product(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.ipynb", code('from tritomo_helpers import products\nproducts.get("needle/alignment")'))
+    before = execute.key_of(path)
+    monkeypatch.setattr("tritomo_helpers.products.registry.COMMITTED", tmp_path / "shipped")
+    shipped = tmp_path / "shipped" / "needle" / "alignment.npz"
+    shipped.parent.mkdir(parents=True)
+    shipped.write_bytes(b"another table by the same code")
+    assert execute.key_of(path) != before
 
 
 def test_error_stops_the_chapter_is_reported_and_not_kept(package):

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from tools.book import BOOK, BUILD, ROOT, checks, child, download, offline, sphinx_extension, stage, vendor
+from tools.book import BOOK, BUILD, ROOT, checks, child, download, lineage, offline, sphinx_extension, stage, vendor
 from tools.book.execute import execute
 from tritomo_helpers.store.files import atomic_file, locked, put_in_place
 
@@ -158,6 +158,14 @@ def simulated_in(name: str, seconds: float, *, notes: Path) -> float:
     return noted[place]
 
 
+def not_here_yet(product: str) -> bool:
+    """Return whether a product is a table of the study that the package does not hold: no page computes one."""
+    from tritomo_helpers.products import registry
+
+    known = registry.products()[product]
+    return known.in_study and not registry.committed_path(known).exists()
+
+
 def prepare(notebooks: Sequence[Path], into: Path = BUILD) -> tuple[dict[str, float], list[str]]:
     """Compute what chapters hand to each other, and simulated datasets, before the chapters that use them are measured.
 
@@ -174,8 +182,8 @@ def prepare(notebooks: Sequence[Path], into: Path = BUILD) -> tuple[dict[str, fl
     problems: list[str] = []
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
-        for name, _ in stage.calls(notebook, "products.get"):
-            if name in seconds:
+        for name in lineage.products_used(stage.code_of(notebook)):
+            if name in seconds or not_here_yet(name):
                 continue
             print(f"{name} (used by {path.stem}) ...", flush=True)
             if child.run([sys.executable, "-m", "tritomo_helpers.products", name], cwd=ROOT):

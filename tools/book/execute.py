@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tools.book import ROOT, lineage
-from tritomo_helpers import products
+from tritomo_helpers.products import registry
 from tritomo_helpers.store import fingerprint
 from tritomo_helpers.store.files import atomic_file
 
@@ -69,22 +69,21 @@ def dependencies(notebook: Path, root: Path = ROOT) -> dict[str, str]:
     content = nbformat.read(notebook, as_version=4)
     cells = [cell for cell in content.cells if cell.cell_type == "code"]
     code = "\n".join(ast.unparse(statement) for cell in cells for statement in lineage.statements(cell))
-    known = products.products()
+    known = registry.products()
     single = [notebook, *(root / name for name in ("requirements-lock.txt", "data_manifest.yaml"))]
     single.append(root / "tools" / "book" / "execute.py")
     return {
         **fingerprint.of_source(code, package=root / "tritomo_helpers"),
-        **{name: known[name].key for name in sorted(_products_used(code) & known.keys())},
+        **{name: _identity(known[name]) for name in lineage.products_used(code)},
         **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in single if path.exists()},
         "python": sys.version,
     }
 
 
-def _products_used(code: str) -> set[Any]:
-    """Return the names written out in calls of ``products.get`` and ``products.provenance``."""
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and node.args]
-    of_products = [c for c in calls if ast.unparse(c.func).endswith(("products.get", "products.provenance"))]
-    return {call.args[0].value for call in of_products if isinstance(call.args[0], ast.Constant)}
+def _identity(product: registry.Product) -> str:
+    """Return what tells one result of a product from another: its code and data, and what the package ships of it."""
+    shipped = registry.committed_path(product)
+    return f"{product.key} {hashlib.sha256(shipped.read_bytes()).hexdigest() if shipped.exists() else 'not shipped'}"
 
 
 def key_of(notebook: Path, root: Path = ROOT) -> str:

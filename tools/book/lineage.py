@@ -95,3 +95,30 @@ def simulated(lineage: list[ast.stmt]) -> str:
         if SIMULATES.search(ast.unparse(statement)):
             used += [*made_by(lineage[:index], [statement]), statement]
     return "\n".join(ast.unparse(s) for s in lineage if s in used)
+
+
+def products_used(code: str) -> list[str]:
+    """Return the products that code asks for by ``products.get`` or ``products.provenance``, composed names included.
+
+    Examples
+    --------
+    >>> products_used('a = products.get("needle/alignment")')
+    ['needle/alignment']
+    >>> products_used('v = [products.get(f"twin/{p}/valence") for p in names]')
+    ['twin/cycled-200-1/valence', 'twin/pristine-1/valence']
+    """
+    from tritomo_helpers import products
+
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and node.args]
+    asked = [c.args[0] for c in calls if ast.unparse(c.func).endswith(("products.get", "products.provenance"))]
+    patterns = [_pattern(name) for name in asked]
+    return sorted(name for name in products.products() if any(re.fullmatch(pattern, name) for pattern in patterns))
+
+
+def _pattern(name: ast.expr) -> str:
+    """Return what a name of a product can be: itself, or anything where it is filled in."""
+    if isinstance(name, ast.Constant):
+        return re.escape(str(name.value))
+    if isinstance(name, ast.JoinedStr):
+        return "".join(_pattern(piece) for piece in name.values)
+    return ".+"

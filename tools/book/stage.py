@@ -73,6 +73,12 @@ def calls(notebook: Any, function: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
 
 
+def code_of(notebook: Any) -> str:
+    """Return the code of a notebook, without what only IPython understands."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return "\n".join(ast.unparse(statement) for cell in cells for statement in lineage.statements(cell))
+
+
 def size_text(megabytes: float) -> str:
     """Return an amount of data in words."""
     if megabytes == 0:
@@ -220,7 +226,7 @@ def with_boxes(cells: Sequence[Any], *, provenance_box: Any) -> list[Any]:
             boxes = [
                 provenance_box(
                     [name for name, _ in calls(source, "teaching.data") if name in fetched],
-                    products=sorted({name for name, _ in calls(source, "products.get")}),
+                    products=lineage.products_used(code_of(source)),
                     simulated=lineage.simulated(made),
                     command=cell.source,
                 )

@@ -179,6 +179,6 @@ def mark_gap(ax: Axes, x: float, expected: float, seen: float, *, unit: str = ""
     arrow = {"arrowstyle": "-|>", "color": "0.25", "linewidth": 1.6, "shrinkA": 2, "shrinkB": 6}
     ax.annotate("", xy=(x, seen), xytext=(x, expected), arrowprops=arrow)
     words = f"{seen - expected:+.0f} {unit}".rstrip().replace("-", "\N{MINUS SIGN}")
-    to_the_left = {"xytext": (-8, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+    to_the_left: dict[str, Any] = {"xytext": (-8, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
     ax.annotate(words, (x, (expected + seen) / 2), color="0.25", **to_the_left)
     return ax
