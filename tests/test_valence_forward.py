@@ -300,6 +300,25 @@ def test_vacuum_alone_is_refused(noisy):
         valence.fit_spectra(noisy.core_loss, vacuum, variance_per_count=1.0, readout_variance=1.0)
 
 
+@pytest.mark.parametrize("angle_deg", [4.0, -4.0])
+def test_covariances_turn_with_the_amplitudes(noisy_maps, angle_deg):
+    spot = np.zeros((5, 16, 16))
+    spot[:, 8:10, 4:6] = 1.0
+    maps = replace(
+        noisy_maps,
+        amplitudes={s: a.replace(images=spot) for s, a in noisy_maps.amplitudes.items()},
+        covariance=(np.eye(6) * (0.01 + spot)[..., None, None]).astype(np.float32),
+    )
+    shifts = np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 2.0], [-1.0, 0.5], [0.0, 0.0]])
+    turned = valence.align_maps(
+        maps, Alignment(shifts, maps.thickness.tilt_angles_deg, axis_rotation_deg=5 * angle_deg)
+    )
+    rows, columns = np.mgrid[:16, :16]
+    for image, variance in zip(turned.amplitudes["Mn4"].images, turned.covariance[..., 0, 0] - 0.01, strict=True):
+        of_both = [(np.sum(v * rows) / v.sum(), np.sum(v * columns) / v.sum()) for v in (image, variance)]
+        np.testing.assert_allclose(of_both[1], of_both[0], atol=0.15)
+
+
 def test_matter_beyond_the_support_is_part_of_the_model(noise_free):
     # Left out, the valence of the rim is pushed into the surface shell: 5 points of Co3+ in a particle of the twin.
     maps = fit(noise_free, references="crystal-field", calibrate=False)

@@ -120,7 +120,7 @@ def compare_exposures(
         raise fail("adf", expected="a particle in all exposures", got="an empty image", remedy="leave that scan out")
     shifts = _whole_shifts(matter)
     matter, areas, variances = (_rolled(stack, shifts) for stack in (matter, areas, variances))
-    on_particle = (matter > _PARTICLE * matter.max()).all(axis=0)
+    on_particle = (matter > _PARTICLE * matter.max()).all(axis=0) & np.isfinite(areas).all(axis=(0, -1))
     ratio = (matter[-1][on_particle] / matter[0][on_particle])[:, None]
     first, last = (areas[index][on_particle] for index in (0, -1))
     difference = last - ratio * first
@@ -155,7 +155,8 @@ def _areas(
     for exposure, drift in zip(np.asarray(spectra), drift_ev, strict=True):
         behind = np.rint(np.nan_to_num(drift) / step_ev).astype(int)[..., None]
         aligned = np.take_along_axis(exposure, (channels + behind).clip(0, energy.size - 1), axis=-1)
-        areas.append(aligned @ weights)
+        # Where no zero loss was found the axis is not known, and so the area is not.
+        areas.append(np.where(np.isfinite(drift)[..., None], aligned @ weights, np.nan))
         variances.append((aligned + readout_noise**2) @ weights**2)
     return np.stack(areas), np.stack(variances)
 

@@ -232,8 +232,9 @@ def calibrate(spectra: PooledSpectra, *, fixed_mix: float | None = None) -> Cali
         if gain < 0.05:
             break
     distortion = _distortion(basis, parameters, values, fixed_mix)
-    # A mix at its end can only go one way, so its direction counts there too, cut at the bound.
-    steps = np.linalg.cholesky(np.linalg.inv(curvature)).T
+    # A mix at its end can only go one way, so its direction counts there too: inward, cut at the bound.
+    steps = np.linalg.cholesky(np.linalg.inv(curvature)).T  # the parameter of each row leads it, with a positive step
+    steps[values >= high] *= -1
     deviations = [_distortion(basis, parameters, np.clip(values + step, low, high), fixed_mix) for step in steps]
     return Calibration(distortion, spectra.fit(distortion), deviations)
 

@@ -94,7 +94,7 @@ def expected_maps(
         calibration_error=dict.fromkeys(states, 0.0),
         systematic=unknown,
         reportable=dict.fromkeys(("Mn", "Co", "Ni"), True),
-        noise=(acquisition.eels.gain, acquisition.eels.readout_noise**2),
+        noise=_noise(acquisition),
     )
 
 
@@ -138,16 +138,23 @@ def _ladder(
         spectrometer.expected_spectra(means, levels, np.zeros(levels.size), acquisition, core=core) * share[:, None]
         for core in (False, True)
     )
-    kernels = low.astype(np.float64) / low[0].sum()
+    sizes = np.bincount(labels.ravel())[present]
+    # Without vacuum in the scan the mean of all spectra takes its place, as in the fit.
+    unscattered = low[0].sum() if present[0] == 0 else np.average(low.sum(axis=1), weights=sizes)
+    kernels = low.astype(np.float64) / unscattered
     columns = np.concatenate([basis.white_line_columns(kernels, Distortion()), basis.smooth_columns(kernels)], axis=1)
-    # Rounding of the readout adds a twelfth.
-    noise = (eels.gain, eels.readout_noise**2 + 1 / 12)
+    noise = _noise(acquisition)
     n = len(basis.states)
     fits = [linear_filter(c, y.astype(np.float64), noise) for c, y in zip(columns, core[:, basis.window], strict=True)]
     total = np.sum([means[state] for state in basis.states], axis=0)
     found = np.array([(f[:n] @ y).sum() for (f, _), y in zip(fits, core[:, basis.window], strict=True)])
-    unit = float(found[1:].sum() / total[1:].sum())
+    unit = float(found[present > 0].sum() / total[present > 0].sum())
     return levels, unit, np.stack([c[:n, :n] for _, c in fits]).astype(np.float32), basis.states
+
+
+def _noise(acquisition: Acquisition) -> tuple[float, float]:
+    """Variance per count and of the readout, whose rounding adds a twelfth."""
+    return acquisition.eels.gain, acquisition.eels.readout_noise**2 + 1 / 12
 
 
 def draw_maps(maps: ValenceMaps, *, rng: np.random.Generator) -> ValenceMaps:

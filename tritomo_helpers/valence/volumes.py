@@ -114,19 +114,29 @@ def align_maps(maps: ValenceMaps, alignment: alignments.Alignment) -> ValenceMap
     thickness = maps.thickness.replace(images=np.nan_to_num(maps.thickness.images))
     covariance = np.where(missing[..., None, None], 0.0, maps.covariance)
     covariance += missing[..., None, None] * (_UNMEASURED * covariance.max() * np.eye(len(amplitudes)))
-    shifted = np.stack(
-        [
-            # Covariances stay positive definite under linear interpolation, unlike under one that rings.
-            ndimage.shift(of_tilt, (*shift, 0, 0), order=1, mode="nearest")
-            for of_tilt, shift in zip(covariance, alignment.shifts_px, strict=True)
-        ]
-    )
     return replace(
         maps,
         amplitudes=alignments.apply(amplitudes, alignment),
         thickness=alignments.apply(thickness, alignment),
-        covariance=shifted.astype(np.float32),
+        covariance=_carried_along(covariance, alignment),
     )
+
+
+def _carried_along(covariance: Floats32, alignment: alignments.Alignment) -> Floats32:
+    """Move and turn covariances (tilt, y, x, state, state) as `alignment.apply` does images, but linearly.
+
+    They stay positive definite under linear interpolation, unlike under one that rings.
+    """
+    angle = np.deg2rad(-alignment.axis_rotation_deg)
+    back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    center = np.array(covariance.shape[1:3]) // 2
+    result = np.empty(covariance.shape, dtype=np.float32)
+    for tilt, shift in enumerate(alignment.shifts_px):
+        offset = center - shift - back @ center
+        for i, j in zip(*np.triu_indices(covariance.shape[-1]), strict=True):
+            image = ndimage.affine_transform(covariance[tilt, ..., i, j], back, offset=offset, order=1, mode="nearest")
+            result[tilt, ..., i, j] = result[tilt, ..., j, i] = image
+    return result
 
 
 def _filled(series: TiltSeries, missing: Bools) -> TiltSeries:
@@ -146,7 +156,7 @@ def reconstruct(
     support: ArrayLike | Tomogram,
     method: str = "joint",
     rng: np.random.Generator | None = None,
-    n_draws: int = 12,
+    n_draws: int = 40,
 ) -> ValenceVolumes:
     r"""Reconstruct the fractions of the valence states of every element that has more than one.
 
@@ -165,8 +175,8 @@ def reconstruct(
     method : {"joint", "sirt"}
     rng : numpy.random.Generator, optional
         For the data set aside and the draws; seed 0 by default.
-    n_draws : int, default 12
-        Draws for the standard errors of ``"joint"``.
+    n_draws : int, default 40
+        Draws for the standard errors of ``"joint"``: a standard error from n of them is itself known to 1 / sqrt(2n).
 
     Returns
     -------
@@ -231,11 +241,12 @@ def reconstruct_element(
 ) -> tuple[FractionVolumes, PriorChoice]:
     """Reconstruct the states of one element together, with the settings that counts set aside support.
 
-    Settings are chosen on voxels of twice the size where those resolve every length that is tried.
+    Settings are chosen on voxels of twice the size where those resolve every length that is tried. Standard errors are
+    those of specimens that vary as much as the counts set aside cannot exclude.
     """
     data = fraction_data(maps, maps.states_of(element), density, support)
     choice = _choice(data, rng)
-    return solve(data, choice.prior, n_draws=n_draws, rng=rng), choice
+    return solve(data, choice.prior, n_draws=n_draws, rng=rng, truth_prior=choice.widest()), choice
 
 
 def _choice(data: FractionData, rng: np.random.Generator) -> PriorChoice:
@@ -271,7 +282,8 @@ def _check_grid(maps: ValenceMaps, density: Tomogram, mask: Bools) -> None:
 def _state_sds(mean_fractions: Floats) -> tuple[tuple[float, ...] | None, ...]:
     """Relative variations to try: all alike, or one state of three or more that hardly varies.
 
-    The search walks from None to its neighbors, so that the rarest state, which has the least to vary, comes first.
+    Which state is rarest is read from the sums of the maps, never from a truth, and only orders the search: it walks
+    from None to its neighbors, and the rarest has the least to vary. Counts set aside decide whether any is quiet.
     """
     n_states = len(mean_fractions)
     if n_states < 3:
