@@ -114,6 +114,12 @@ def test_clusters_are_found_where_they_are_and_not_elsewhere():
     assert 0.01 < marked < 0.12
 
 
+def test_radii_that_noise_cannot_tell_apart_are_a_range():
+    scores = np.zeros((2, 2, 2, 2), np.float32)
+    excess = {4.0: 0.5, 6.5: 9.0, 8.0: 8.0, 10.0: 6.5, 13.0: 1.0}
+    assert fusion.Detection(scores, scores.reshape(1, 2, 8), 8.0, excess).radius_range_nm == (6.5, 10.0)
+
+
 def test_density_read_as_another_material_is_rescaled():
     """By hand: Rutherford's Z squared, with its 1.95 on this ring, for half oxygen and half nickel read as oxygen."""
     given = Tomogram(np.full((2, 2, 2), 90.0), VOXEL_NM)

@@ -16,7 +16,7 @@ from scipy import fft, ndimage
 
 from .._typing import Bools, Floats, Floats32
 from .._validation import check_positive, check_shape, fail
-from ..tomography.fractions import FractionData, Prior
+from ..tomography.fractions import FractionData, FractionVolumes, Prior
 from ..tomography.fractions.data import Operator
 from ..tomography.fractions.posterior import Noise, Solver
 from ..tomography.fractions.prior import sum_zero_covariance
@@ -25,6 +25,8 @@ from ..tomography.fractions.prior import sum_zero_covariance
 RADII_NM = (4.0, 5.0, 6.5, 8.0, 10.0, 13.0)
 #: Share of the scores of noise that counts as high when the radius is chosen.
 _TAIL = 0.002
+#: Difference of two numbers of high scores that tells radii apart, in standard deviations of such a number.
+_TELLING = 3.0
 #: What varies without clusters: the mean, and composition over lengths larger than theirs.
 BACKGROUND = Prior(mean_sd=0.01, sd=0.01, length_nm=25.0)
 
@@ -40,7 +42,7 @@ class Detection:
     null : ndarray of float32, shape (draw, state, voxel of the mask)
         The same from simulated noise.
     radius_nm : float
-        Radius of the cluster looked for.
+        Radius of the cluster looked for; `radius_range_nm` says how sure it is.
     excess : mapping of float to float
         By radius: how many scores are higher than almost all of the noise, in standard deviations of that number.
     """
@@ -49,6 +51,12 @@ class Detection:
     null: Floats32
     radius_nm: float
     excess: Mapping[float, float]
+
+    @property
+    def radius_range_nm(self) -> tuple[float, float]:
+        """Smallest and largest radius that noise does not tell apart from the one that stands out most."""
+        likely = _likely(self.excess)
+        return likely[0], likely[-1]
 
     def threshold(self, false_positive_rate: float) -> float:
         """Score that a share of the particle's voxels exceeds by noise alone.
@@ -76,6 +84,7 @@ def matched_filter(
     radii_nm: Sequence[float] = RADII_NM,
     background: Prior = BACKGROUND,
     n_draws: int = 12,
+    solved: FractionVolumes | None = None,
 ) -> Detection:
     """Score every voxel for a cluster rich in each of the states.
 
@@ -85,13 +94,17 @@ def matched_filter(
     rng : numpy.random.Generator
         Simulates noise.
     radii_nm : sequence of float
-        Of clusters; the one whose scores stand out most from noise is taken, without knowing the truth.
+        Of clusters. Those whose scores stand out most from noise, and all that noise cannot tell apart from them, are
+        likely; the middle one of these is taken, without knowing the truth.
     background : Prior
         What varies without clusters, such as the prior that counts set aside have chosen. It is fitted and taken off
         the data, and it is part of the simulated noise. Its `state_sds` also say what a cluster is: where one state is
         rich the others are poor in proportion to their variances.
     n_draws : int, default 12
         Simulations of noise and background.
+    solved : FractionVolumes, optional
+        What `tomography.fractions.solve` made of these data with the background as prior, with draws: they are then
+        the simulations, and nothing is solved again.
 
     Returns
     -------
@@ -108,9 +121,15 @@ def matched_filter(
     # Column e: what happens to all states where state e rises by 1; a state that cannot vary has none.
     spread = np.diag(covariance)
     directions = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0)
-    departure = operator.from_images(data.images) - operator.constant
-    scores = _scores(departure, solver, directions, radii)
-    null = np.stack([_scores(_invented(solver, rng), solver, directions, radii) for _ in range(n_draws)])
+    if solved is not None and len(solved.residuals) > 1:
+        left = list(solved.residuals)
+    else:
+        departure = operator.from_images(data.images) - operator.constant
+        invented = (_invented(solver, rng) for _ in range(n_draws))
+        left = [images - operator.forward(solver(images)) for images in (departure, *invented)]
+    search = _Search(solver, directions, radii)
+    scores, *null_scores = (search(images) for images in left)
+    null = np.stack(null_scores)
     # The noise of the scores varies slowly through the particle, a few draws do not.
     power = np.square(null).mean(axis=0)
     width = 10.0 / data.voxel_size_nm
@@ -123,10 +142,17 @@ def matched_filter(
         high = np.quantile(null[:, i], 1 - _TAIL)
         by_noise = np.mean(null[:, i] > high, axis=(1, 2))
         excess[radius] = float((np.mean(z[i] > high) - by_noise.mean()) / max(by_noise.std(), 1e-12))
-    best = int(np.argmax(list(excess.values())))
+    likely = _likely(excess)
+    best = radii.index(likely[(len(likely) - 1) // 2])
     volume = np.full((len(sds), *data.mask.shape), np.nan, dtype=np.float32)
     volume[:, data.mask] = z[best]
     return Detection(volume, null[:, best], radii[best], excess)
+
+
+def _likely(excess: Mapping[float, float]) -> list[float]:
+    """Return the radii, in order of size, whose excess is hardly lower than the largest."""
+    enough = max(excess.values()) - _TELLING
+    return sorted(radius for radius, value in excess.items() if value >= enough)
 
 
 def _invented(solver: Solver, rng: np.random.Generator) -> Floats32:
@@ -134,23 +160,25 @@ def _invented(solver: Solver, rng: np.random.Generator) -> Floats32:
     return np.asarray(solver.operator.forward(solver.covariance.sample(rng)) + solver.noise.sample(rng))
 
 
-def _scores(departure: Floats32, solver: Solver, directions: Floats, radii: Sequence[float]) -> Floats32:
-    """Numerators of the filter at the voxels of the mask, shape (radius, state, voxel)."""
-    operator, noise = solver.operator, solver.noise
-    data = operator.data
-    left = departure - operator.forward(solver(departure))  # neither the mean nor a slow variation is a cluster
-    smeared = operator.backproject(noise.whiten_adjoint(noise.whiten(left)))
-    changes = (operator.to_amounts @ directions).T.astype(np.float32)
-    volumes = operator.to_volumes(np.matmul(changes, smeared))
-    shape = [fft.next_fast_len(n + 8, real=True) for n in data.mask.shape]
-    spectra = fft.rfftn(volumes, s=shape, axes=(1, 2, 3))
-    result = []
-    for radius in radii:
-        ball = ball_coverage(radius / data.voxel_size_nm, shape)
-        scored = fft.irfftn(spectra * fft.rfftn(ball), s=shape, axes=(1, 2, 3))
-        inside = tuple(slice(n) for n in data.mask.shape)
-        result.append(scored[(slice(None), *inside)][:, data.mask])
-    return np.asarray(result, dtype=np.float32)
+class _Search:
+    """Correlates what is left of images with the images of balls at every voxel."""
+
+    def __init__(self, solver: Solver, directions: Floats, radii: Sequence[float]) -> None:
+        self.operator, self.noise = solver.operator, solver.noise
+        data = self.operator.data
+        self.changes = (self.operator.to_amounts @ directions).T.astype(np.float32)
+        self.shape = [fft.next_fast_len(n + 8, real=True) for n in data.mask.shape]
+        self.balls = [fft.rfftn(ball_coverage(radius / data.voxel_size_nm, self.shape)) for radius in radii]
+
+    def __call__(self, left: Floats32) -> Floats32:
+        """Numerators of the filter at the voxels of the mask, shape (radius, state, voxel)."""
+        mask = self.operator.data.mask
+        smeared = self.operator.backproject(self.noise.whiten_adjoint(self.noise.whiten(left)))
+        volumes = self.operator.to_volumes(np.matmul(self.changes, smeared))
+        spectra = fft.rfftn(volumes, s=self.shape, axes=(1, 2, 3))
+        inside = (slice(None), *(slice(n) for n in mask.shape))
+        scored = (fft.irfftn(spectra * ball, s=self.shape, axes=(1, 2, 3)) for ball in self.balls)
+        return np.asarray([volume[inside][:, mask] for volume in scored], dtype=np.float32)
 
 
 def ball_coverage(radius_px: float, shape: Sequence[int]) -> Floats32:

@@ -12,10 +12,20 @@ from .._validation import check_option, check_shape
 from ..containers import TiltSeries, Tomogram
 from ..spectroscopy.detectors import Detectors
 from ..spectroscopy.elastic import NCM111_ATOMS_PER_NM3
-from ..tomography.fractions import FractionData, choose_prior, match_sizes, solve
+from ..tomography.fractions import (
+    FractionData,
+    FractionVolumes,
+    Prior,
+    PriorChoice,
+    WeightedPrior,
+    choose_prior,
+    solve,
+    split_by_fission,
+    weigh_lengths,
+)
 from .density import density_from_adf, particle_mask, series_signal
 from .detection import BACKGROUND, RADII_NM, Detection, matched_filter
-from .fractions import GRID, START, check_k_factors, fraction_data, start_sds
+from .fractions import GRID, SLICES, START, check_k_factors, fraction_data, start_sds
 from .inputs import ElementMaps, element_maps
 from .published import published_fusion
 
@@ -162,23 +172,21 @@ def reconstruct(
         **(of_density | options),
     )
     density = density.replace(values=data.density)
-    start = replace(START, state_sds=start_sds(data.mean_fractions))
-    choice = choose_prior(data, start=start, grid=GRID, rng=rng, **of_choice)
-    prior = match_sizes(data, choice.prior, rng=rng)
-    volumes = solve(data, prior, n_draws=n_draws, rng=rng, truth_prior=choice.widest())
-    background = BACKGROUND if prior.is_constant else prior
-    detector = matched_filter(data, rng=rng, radii_nm=radii_nm, background=background)
+    prior, truth_priors, choice = _settings(data, rng=rng, **of_choice)
+    volumes = solve(data, prior, n_draws=n_draws, rng=rng, truth_priors=truth_priors)
+    detector = _detector(data, volumes, rng=rng, radii_nm=radii_nm)
     thresholds = {rate: detector.threshold(rate) for rate in (0.05, 0.01, 0.001)}
     choices = {
         "method": method,
         "prior": prior,
-        "prior_of_errors": choice.widest(),
+        "priors_of_errors": truth_priors,
         "why": choice.why,
         "gain": choice.gain,
         "chi2_per_pixel": volumes.chi2_per_pixel,
         "mean_fractions": dict(zip(checked.elements, data.mean_fractions.tolist(), strict=True)),
         "absorption": absorption,
         "cluster_radius_nm": detector.radius_nm,
+        "cluster_radius_range_nm": detector.radius_range_nm,
         "thresholds": thresholds,
     }
     return Fused(
@@ -190,6 +198,27 @@ def reconstruct(
         data,
         detector,
     )
+
+
+def _settings(
+    data: FractionData, *, rng: np.random.Generator, n_splits: int = 2, **options: Any
+) -> tuple[Prior, list[WeightedPrior], PriorChoice]:
+    """Choose the settings of the reconstruction, and those that its errors allow for."""
+    coarse = data.coarser(SLICES)
+    splits = [split_by_fission(coarse, rng=rng) for _ in range(n_splits)]
+    start = replace(START, state_sds=start_sds(data.mean_fractions))
+    choice = choose_prior(coarse, start=start, grid=GRID, rng=rng, splits=splits, **options)
+    priors = weigh_lengths(coarse, choice, lengths_nm=GRID["length_nm"], rng=rng, splits=splits)
+    return priors[0][0], priors, choice
+
+
+def _detector(
+    data: FractionData, volumes: FractionVolumes, *, rng: np.random.Generator, radii_nm: Sequence[float]
+) -> Detection:
+    """Search what the reconstruction leaves of the images, or, beside a constant map, what a slow variation leaves."""
+    if volumes.prior.is_constant:
+        return matched_filter(data, rng=rng, radii_nm=radii_nm, background=BACKGROUND)
+    return matched_filter(data, rng=rng, radii_nm=radii_nm, background=volumes.prior, solved=volumes)
 
 
 def _tomograms(elements: tuple[str, ...], volumes: Any, density: Tomogram, quantity: str) -> dict[str, Tomogram]:

@@ -7,15 +7,17 @@ their forward weights come in; fractions with standard errors and the settings c
 from .choice import PriorChoice, choose_prior, reconstruct_fractions, split_by_fission
 from .coarse import halved, may_be_halved
 from .data import FractionData
+from .lengths import weigh_lengths
 from .matching import match_sizes
 from .posterior import FractionVolumes, solve
-from .prior import Prior
+from .prior import Prior, WeightedPrior
 
 __all__ = [
     "FractionData",
     "FractionVolumes",
     "Prior",
     "PriorChoice",
+    "WeightedPrior",
     "choose_prior",
     "halved",
     "match_sizes",
@@ -23,4 +25,5 @@ __all__ = [
     "reconstruct_fractions",
     "solve",
     "split_by_fission",
+    "weigh_lengths",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from .data import FractionData, Operator
 from .posterior import FractionVolumes, Noise, Solver, solve
 from .prior import Prior
 
-_TYPICAL_DEPTH_NM = 20.0
 #: Variance of the images that are fitted is 1 + k times that of all counts, as if 1 / (1 + k) = 70 % had been kept.
 _FISSION = 3 / 7
 
@@ -36,26 +36,6 @@ class PriorChoice:
     gain: float
     tried: list[tuple[Prior, float]]
     why: str
-
-    def widest(self, *, within: float = 2.0) -> Prior:
-        """Return the setting tried with the largest variation that the data set aside cannot exclude.
-
-        Parameters
-        ----------
-        within : float, default 2
-            Log units below the best, as two standard deviations of one setting.
-        """
-        if self.prior.is_constant:
-            return self.prior
-        possible = [prior for prior, gain in self.tried if gain >= self.gain - within and not prior.is_constant]
-        return max(possible, key=_variation)
-
-
-def _variation(prior: Prior) -> float:
-    """Rough mean square of the variation: its size at the surface, and how far down it reaches."""
-    sds = np.ones(2) if prior.state_sds is None else np.asarray(prior.state_sds)
-    reach = 1 / (1 + 2 * _TYPICAL_DEPTH_NM / prior.decay_nm)
-    return float((prior.sd**2 + prior.fine_sd**2 + prior.depth_sd**2) * np.square(sds).mean() * reach)
 
 
 def split_by_fission(data: FractionData, *, rng: np.random.Generator) -> tuple[Floats32, Floats32]:
@@ -96,7 +76,7 @@ def split_by_fission(data: FractionData, *, rng: np.random.Generator) -> tuple[F
     return data.images + noise * np.float32(root), data.images - noise / np.float32(root)
 
 
-class _Judge:
+class Judge:
     """Gain of a prior over the constant map on the data set aside."""
 
     def __init__(self, data: FractionData, splits: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
@@ -141,9 +121,9 @@ def choose_prior(
     start : Prior
         Where the search begins.
     grid : mapping of str to sequence
-        Values of fields of the prior in order of size, such as ``{"sd": (0, 0.01, 0.02)}``. From `start` each is
-        walked up and down for as long as the likelihood rises, until no field moves any more. Numbers for
-        ``"state_sds"`` are those of each state, tuples are those of all.
+        Values of fields of the prior, such as ``{"sd": (0, 0.01, 0.02)}``. From `start` rising numbers are walked up
+        and down for as long as the likelihood rises, other values are all tried, until no field moves any more.
+        Numbers for ``"state_sds"`` are those of each state, tuples are those of all.
     rng : numpy.random.Generator
         Splits the data.
     n_splits : int, default 2
@@ -182,7 +162,7 @@ def choose_prior(
     for i, split in enumerate(splits):
         for images in split:
             check_shape(images, f"splits[{i}]", data.images.shape, remedy="thin the images of the data")
-    judge = _Judge(data, splits)
+    judge = Judge(data, splits)
     constant = judge.score(start.constant())
     settings, best, improved = _settings(grid, len(data.mean_fractions)), start, True
     while improved:
@@ -228,13 +208,15 @@ def _settings(grid: Mapping[str, Sequence[Any]], n_states: int) -> list[tuple[_S
     return settings
 
 
-def _walk(best: Prior, setting: _Setting, values: list[Any], judge: _Judge) -> Prior:
-    """Step along the values of one setting, up or down, for as long as the score rises."""
+def _walk(best: Prior, setting: _Setting, values: list[Any], judge: Judge) -> Prior:
+    """Step along the values of one setting, up or down, for as long as the score rises; try all that have no order."""
     if best.is_constant and setting.name not in ("sd", "fine_sd", "depth_sd"):
         return best  # without variation its lengths mean nothing
-    if setting.of(best) not in values:
+    if setting.of(best) not in values or not _rising(values):
         others = [prior for value in values if (prior := setting.put(best, value)) is not None]
         best = max(others, key=judge.score)
+    if not _rising(values):
+        return best
     for step in (1, -1):
         i = values.index(setting.of(best)) + step
         while 0 <= i < len(values):
@@ -243,6 +225,12 @@ def _walk(best: Prior, setting: _Setting, values: list[Any], judge: _Judge) -> P
                 break
             best, i = neighbor, i + step
     return best
+
+
+def _rising(values: list[Any]) -> bool:
+    """Whether values are numbers of which each is larger than the one before."""
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    return numbers and all(low < high for low, high in pairwise(values))
 
 
 def reconstruct_fractions(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..._typing import Bools, Floats, Floats32
-from ..._validation import check_finite, check_ndim, check_positive, check_shape, fail
+from ..._validation import check_count, check_finite, check_ndim, check_positive, check_shape, fail
 from ...projection import Projector
 
 
@@ -53,7 +53,9 @@ class FractionData:
         By how much the density given rises, relative to itself, where the fraction of a state rises by 1. None means
         that it does not depend on the fractions.
     voxel_size_nm : float, default 1
-        Side of a voxel and of a pixel, nm.
+        Side of a voxel and of a pixel, nm; along the tilt axis that of one slice before they were added up.
+    slices : int, default 1
+        Slices along the tilt axis that were added up into each row, see `coarser`.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class FractionData:
     density_error_length_nm: float | None = None
     contrast: Floats | None = None
     voxel_size_nm: float = 1.0
+    slices: int = 1
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -150,10 +153,46 @@ class FractionData:
             put("density_error", np.broadcast_to(np.asarray(self.density_error, dtype=np.float32), volume))
             check_finite(self.density_error, "density_error")
         check_positive(self.voxel_size_nm, "voxel_size_nm", remedy="give it in nm")
+        check_count(self.slices, "slices")
 
     def replace(self, **changes: Any) -> "FractionData":
         """Return a copy with some fields changed, checked again."""
         return replace(self, **changes)
+
+    def coarser(self, slices: int) -> "FractionData":
+        """Return the data with neighboring slices along the tilt axis added up, which projects in less time.
+
+        Parameters
+        ----------
+        slices : int
+            How many to add up; rows of zeros are put at the end if they do not come out even.
+
+        Returns
+        -------
+        FractionData
+            The images and their covariance are sums; density, weights and errors are means over the slices.
+        """
+        n = check_count(slices, "slices")
+        missing = -self.images.shape[2] % n
+
+        def grouped(array: NDArray[Any]) -> NDArray[Any]:
+            """Split the axis before the last into (row, slice)."""
+            padding = [(0, 0)] * (array.ndim - 2) + [(0, missing), (0, 0)]
+            padded = np.pad(array, padding)
+            return padded.reshape(*padded.shape[:-2], -1, n, padded.shape[-1])
+
+        weights = None if self.weights is None else grouped(self.weights).mean(axis=-2)
+        error = self.density_error
+        return self.replace(
+            images=grouped(self.images).sum(axis=-2),
+            covariance=grouped(self.covariance).sum(axis=-2),
+            density=grouped(self.density).mean(axis=-2),
+            mask=grouped(self.mask).mean(axis=-2) >= 0.5,
+            gains=self.gains * n,
+            weights=weights,
+            density_error=error if np.ndim(error) == 0 else grouped(np.asarray(error)).mean(axis=-2),
+            slices=self.slices * n,
+        )
 
     def expected(self, fractions: NDArray[Any] | None = None) -> Floats32:
         """Return the noise-free images of fractions, shape (state, z, y, x); of the constant map by default."""
@@ -232,7 +271,8 @@ class Operator:
     def depth_nm(self) -> Floats:
         """Depth of every cell below the surface of the mask, shape (z, x, y); half a voxel is taken off."""
         voxel_nm = self.data.voxel_size_nm
-        depth = np.maximum(ndimage.distance_transform_edt(self.data.mask) * voxel_nm - voxel_nm / 2, 0.0)
+        sampling = voxel_nm * np.array([1, self.data.slices, 1])
+        depth = np.maximum(ndimage.distance_transform_edt(self.data.mask, sampling=sampling) - voxel_nm / 2, 0.0)
         return np.asarray(depth[self.box].transpose(0, 2, 1))
 
     def _weighted_density(self, cells: tuple[int, ...]) -> list[Floats32]:

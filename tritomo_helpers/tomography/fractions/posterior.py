@@ -1,5 +1,6 @@
 """Fractions given the images: conjugate gradients among the data, and standard errors by simulating and solving."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,11 @@ from scipy import ndimage
 from ..._typing import Floats32
 from ..._validation import fail
 from .data import FractionData, Operator
-from .prior import Prior, PriorCovariance
+from .prior import Prior, PriorCovariance, WeightedPrior, drawn_in_turn
 
 _MAX_STEPS = 200
+#: Of a draw's solution, which only tells how large errors are.
+_TOLERANCE_OF_DRAWS = 5e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class FractionVolumes:
         Mean squared residual over the noise, of the images of the fit.
     n_steps : int
         Conjugate-gradient steps taken.
+    residuals : ndarray of float32, shape (1 + draw, tilt, x, channel, y)
+        What the solution leaves of the images, then the same of every draw: for a search in what is left.
     """
 
     fractions: Floats32
@@ -39,6 +44,7 @@ class FractionVolumes:
     prior: Prior
     chi2_per_pixel: float
     n_steps: int
+    residuals: Floats32
 
 
 class Noise:
@@ -165,7 +171,7 @@ def solve(
     *,
     n_draws: int = 0,
     rng: np.random.Generator | None = None,
-    truth_prior: Prior | None = None,
+    truth_priors: Sequence[WeightedPrior] = (),
 ) -> FractionVolumes:
     """Reconstruct fractions with given settings.
 
@@ -177,9 +183,9 @@ def solve(
         Draws for the standard errors; each costs one more solution.
     rng : numpy.random.Generator, optional
         Needed for draws.
-    truth_prior : Prior, optional
-        Of the specimens that are invented for the standard errors, if they shall allow for more than `prior` does. The
-        errors then hold the bias of a prior that is too narrow.
+    truth_priors : sequence of (Prior, float), optional
+        Of the specimens that are invented for the standard errors, with weights, if the errors shall allow for more
+        than `prior` does, see `weigh_lengths`. They then hold the bias of settings that are not those of the specimen.
 
     Returns
     -------
@@ -218,48 +224,60 @@ def solve(
     departure = operator.from_images(data.images) - operator.constant
     modes = solver(departure)
     n_steps = solver.n_steps
-    residual = noise.whiten(departure - operator.forward(modes))
+    left = departure - operator.forward(modes)
+    whitened = noise.whiten(left)
     mean = data.mean_fractions.astype(np.float32)[:, None]
     fractions = operator.to_volumes(mean + np.matmul(operator.basis, modes))
     fractions[:, ~data.mask] = np.nan
     errors = np.full_like(fractions, np.nan)
     draws = np.empty((0, len(mean), int(data.mask.sum())), dtype=np.float32)
+    residuals = left[None]
     if n_draws and rng is not None:
-        draws, variance = _simulate_and_solve(solver, n_draws, rng, truth_prior)
+        draws, variance, invented = _simulate_and_solve(solver, n_draws, rng, truth_priors)
         errors[:, data.mask] = np.sqrt(variance)
-    return FractionVolumes(fractions, errors, draws, prior, _dot(residual, residual) / noise.n_values, n_steps)
+        residuals = np.concatenate([residuals, invented])
+    chi2 = _dot(whitened, whitened) / noise.n_values
+    return FractionVolumes(fractions, errors, draws, prior, chi2, n_steps, residuals)
 
 
 def _simulate_and_solve(
-    solver: Solver, n_draws: int, rng: np.random.Generator, truth_prior: Prior | None
-) -> tuple[Floats32, Floats32]:
-    """Draws of the error (draw, state, voxel), and its variance (state, voxel)."""
+    solver: Solver, n_draws: int, rng: np.random.Generator, truth_priors: Sequence[WeightedPrior]
+) -> tuple[Floats32, Floats32, Floats32]:
+    """Draws of the error (draw, state, voxel), its variance (state, voxel), and what is left of the images."""
     operator = solver.operator
     mask = operator.data.mask
 
     def at_voxels(cells: Any) -> Floats32:
         return operator.to_volumes(cells)[:, mask]
 
-    errors = []
-    invent = solver.covariance if truth_prior is None else PriorCovariance(truth_prior, operator)
+    errors, residuals = [], []
+    rougher = Solver(operator, solver.noise, solver.covariance.prior, tolerance=_TOLERANCE_OF_DRAWS)
+    invent = {prior: PriorCovariance(prior, operator) for prior, _ in truth_priors}
+    in_turn = drawn_in_turn(truth_priors, n_draws) if invent else [solver.covariance.prior] * n_draws
+    invent = invent or {solver.covariance.prior: solver.covariance}
     estimate_power = np.zeros((len(operator.data.mean_fractions), int(mask.sum())), dtype=np.float32)
-    for _ in range(n_draws):
-        truth = invent.sample(rng)
-        estimate = solver(operator.forward(truth) + solver.noise.sample(rng))
+    before = np.zeros_like(estimate_power)
+    for prior in in_turn:
+        truth = invent[prior].sample(rng)
+        images = operator.forward(truth) + solver.noise.sample(rng)
+        estimate = rougher(images)
+        residuals.append(images - operator.forward(estimate))
         errors.append(at_voxels(np.matmul(operator.basis, estimate - truth)))
         estimate_power += np.square(at_voxels(np.matmul(operator.basis, estimate))) / np.float32(n_draws)
-    draws = np.stack(errors)
-    before = at_voxels(invent.state_variance(operator.basis))
+    for prior, covariance in invent.items():
+        share = np.float32(in_turn.count(prior) / n_draws)
+        before += share * at_voxels(covariance.state_variance(operator.basis))
+    draws, left_over = np.stack(errors), np.stack(residuals)
     from_errors = np.square(draws).mean(axis=0)
-    if truth_prior is not None:  # estimate and error are independent only where the prior is that of the truth
-        return draws, np.asarray(_smoothed(from_errors / before, solver) * before, dtype=np.float32)
+    if truth_priors:  # estimate and error are independent only where the prior is that of the truth
+        return draws, np.asarray(_smoothed(from_errors / before, solver) * before, dtype=np.float32), left_over
     # Weights from the means over all voxels: those of a voxel would depend on its own draws.
     explained = np.sum(estimate_power, axis=1, keepdims=True)
     left = from_errors.sum(axis=1, keepdims=True)
     weight = np.divide(left**2, left**2 + explained**2, out=np.zeros_like(left), where=left > 0)
     variance = weight * (before - estimate_power) + (1 - weight) * from_errors
     share = np.maximum(_smoothed(variance / before, solver), 0.1 * _smoothed(from_errors / before, solver))
-    return draws, np.asarray(share * before, dtype=np.float32)
+    return draws, np.asarray(share * before, dtype=np.float32), left_over
 
 
 def _smoothed(values: Floats32, solver: Solver) -> Floats32:

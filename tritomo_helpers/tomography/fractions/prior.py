@@ -9,6 +9,7 @@ slow variations and a finer one, such as that of small clusters. The Gaussian of
 one-dimensional ones, so it is applied as three small matrices, exactly and without padding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -97,6 +98,24 @@ class Prior:
         return replace(self, sd=0.0, fine_sd=0.0, depth_sd=0.0)
 
 
+#: Settings, and how much they count beside others.
+WeightedPrior = tuple[Prior, float]
+
+
+def drawn_in_turn(priors: Sequence[WeightedPrior], n_draws: int) -> list[Prior]:
+    """Return a prior for every draw, each as often as its weight says.
+
+    Examples
+    --------
+    >>> a, b = Prior(sd=0.01), Prior(sd=0.02)
+    >>> [prior.sd for prior in drawn_in_turn([(a, 0.7), (b, 0.3)], 4)]
+    [0.01, 0.01, 0.01, 0.02]
+    """
+    ends = np.cumsum([weight for _, weight in priors])
+    at = (np.arange(n_draws) + 0.5) / n_draws * ends[-1]
+    return [priors[int(i)][0] for i in np.searchsorted(ends, at)]
+
+
 def sum_zero_covariance(state_sds: Floats) -> Floats:
     """Covariance of independent states given that they sum to zero, shape (state, state).
 
@@ -136,7 +155,14 @@ class PriorCovariance:
         """Standard deviation at the surface of each local variation, and its correlation along z, x and y."""
         prior = self.prior
         scales = ((prior.sd, prior.length_nm), (prior.fine_sd, prior.fine_length_nm))
-        return [(sd, [_gaussian(n, length / self.voxel_nm) for n in self.shape]) for sd, length in scales if sd]
+        return [(sd, self._correlations(length)) for sd, length in scales if sd]
+
+    def _correlations(self, length_nm: float) -> list[Floats]:
+        """Gaussian correlation along z, x and y, there between means over the slices of a row."""
+        slices = self.operator.data.slices
+        sides = [_gaussian(n, length_nm / self.voxel_nm) for n in (*self.shape[:2], self.shape[2] * slices)]
+        n_y = self.shape[2]
+        return [*sides[:2], sides[2].reshape(n_y, slices, n_y, slices).mean(axis=(1, 3))]
 
     @cached_property
     def kernels(self) -> list[list[Floats32]]:
@@ -190,9 +216,8 @@ class PriorCovariance:
     def density_error(self) -> tuple[Floats32, list[Floats]]:
         """Standard deviation of the density's relative error, (z, x, 1, y), and its correlation along z, x and y."""
         data = self.operator.data
-        length_px = (data.density_error_length_nm or 1.0) / self.voxel_nm
         sd = self.operator.cut(np.asarray(data.density_error))[:, :, None, :]
-        return sd, [_gaussian(n, length_px) for n in self.shape]
+        return sd, self._correlations(data.density_error_length_nm or self.voxel_nm)
 
     def _from_hats(self, at_hats: NDArray[Any]) -> Floats32:
         columns = self.hats @ at_hats.astype(np.float32)
