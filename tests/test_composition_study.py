@@ -70,6 +70,7 @@ def tiny():
     return draws.scene("cycled-200-1", pixels=16, tilt_step_deg=35.0)
 
 
+@pytest.mark.acceptance
 def test_draws_have_the_covariance_that_raw_counts_have(tiny):
     square, mean = draws.noise_of_raw_counts(tiny, rng=np.random.default_rng(5))
     assert square == pytest.approx(np.ones(4), abs=0.15)

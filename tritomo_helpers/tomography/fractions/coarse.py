@@ -85,6 +85,7 @@ def halved(
         2 * data.gains,
         density_error=data.density_error,
         voxel_size_nm=2 * data.voxel_size_nm,
+        slices=data.slices,
     )
     coarse_constant = coarse.expected()
 
