@@ -32,8 +32,8 @@ def by_peer(dark_field: np.ndarray, counts: dict[str, np.ndarray]) -> dict[str, 
 def by_us(dark_field: np.ndarray, counts: dict[str, np.ndarray], *, variation_weight: float) -> dict[str, np.ndarray]:
     """Fuse with the published cost of this package: one tilt of one slice."""
     volumes = published_fusion(
-        TiltSeries(dark_field[None], [0.0], 1.0),
-        {el: TiltSeries(image[None], [0.0], 1.0) for el, image in counts.items()},
+        TiltSeries(dark_field[None], np.zeros(1), 1.0),
+        {el: TiltSeries(image[None], np.zeros(1), 1.0) for el, image in counts.items()},
         support=np.ones((1, *dark_field.shape), dtype=bool),
         variation_weight=variation_weight,
         n_poisson=0,

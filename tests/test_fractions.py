@@ -307,9 +307,13 @@ def test_settings_that_cannot_be_excluded_widen_the_errors():
     narrow, wide = Prior(sd=0.02, length_nm=10.0), Prior(sd=0.06, length_nm=10.0)
     rng = np.random.default_rng(14)
     plain = solve(data, narrow, n_draws=6, rng=rng).standard_errors
-    half = solve(data, narrow, n_draws=6, rng=rng, truth_priors=[(narrow, 0.5), (wide, 0.5)]).standard_errors
-    widened = solve(data, narrow, n_draws=6, rng=rng, truth_priors=[(wide, 1.0)]).standard_errors
+    half = solve(data, narrow, n_draws=6, rng=rng, truth_prior=[(narrow, 0.5), (wide, 0.5)]).standard_errors
+    widened = solve(data, narrow, n_draws=6, rng=rng, truth_prior=[(wide, 1.0)]).standard_errors
     assert 1.2 * np.nanmean(plain) < np.nanmean(half) < 0.9 * np.nanmean(widened)
+    alone = solve(data, narrow, n_draws=6, rng=rng, truth_prior=wide).standard_errors
+    assert np.nanmean(alone) == pytest.approx(np.nanmean(widened), rel=0.2)
+    choice = PriorChoice(narrow, 10.0, [(narrow, 10.0), (wide, 9.0), (Prior(sd=0.2), 2.0), (Prior(), 0.0)], "")
+    assert choice.widest() == wide
 
 
 def test_lengths_that_counts_cannot_tell_apart_are_kept_with_sizes_of_their_own():

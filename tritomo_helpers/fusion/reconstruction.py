@@ -173,7 +173,7 @@ def reconstruct(
     )
     density = density.replace(values=data.density)
     prior, truth_priors, choice = _settings(data, rng=rng, **of_choice)
-    volumes = solve(data, prior, n_draws=n_draws, rng=rng, truth_priors=truth_priors)
+    volumes = solve(data, prior, n_draws=n_draws, rng=rng, truth_prior=truth_priors)
     detector = _detector(data, volumes, rng=rng, radii_nm=radii_nm)
     thresholds = {rate: detector.threshold(rate) for rate in (0.05, 0.01, 0.001)}
     choices = {

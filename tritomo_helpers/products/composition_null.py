@@ -55,7 +55,7 @@ def composition_null(
     tilt_step_deg: float,
     seed: int,
     counts: Sequence[float],
-    inserted: Mapping[str, float],
+    inserted: Mapping[str, Any],
 ) -> Arrays:
     """Reconstruct a homogeneous particle several times; then one with clusters put into it, by the same settings.
 

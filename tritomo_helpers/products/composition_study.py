@@ -76,9 +76,12 @@ def _drawn(
         _note_lengths(of_draw, ours)
         if clusters.metal.size:
             size, radius = scene.specimen.voxel_size_nm, float(clusters.radii_nm.max())
-            places = clusters.centers_nm, clusters.metal
-            for what, table in draws.detected(ours.detector, *places, radius_nm=radius, voxel_size_nm=size).items():
-                of_draw.setdefault(what, []).append(table)
+            assert ours.detector is not None
+            marks = draws.detected(
+                ours.detector, clusters.centers_nm, clusters.metal, radius_nm=radius, voxel_size_nm=size
+            )
+            for what, rates in marks.items():
+                of_draw.setdefault(what, []).append(rates)
     report(0.75, "intervals of shells")
     arrays = {what: np.array(values) for what, values in of_draw.items()}
     rng = np.random.default_rng([seed, 1000])
@@ -144,7 +147,7 @@ def _shell_coverage(report: Report, scene: Any, first: Any, *, counts: float, n_
         """Mean of every shell from the voxels of the mask: the last axis becomes that of the shells."""
         return np.stack([values[..., shells == number].mean(axis=-1) for number in numbers], axis=-1)
 
-    volumes = solve(data, prior, n_draws=24, rng=rng, truth_priors=first.choices["priors_of_errors"])
+    volumes = solve(data, prior, n_draws=24, rng=rng, truth_prior=first.choices["priors_of_errors"])
     errors = means(volumes.error_draws).std(axis=0)
     true = means(scene.truth[:, data.mask])
     off = []

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._typing import Bools, Floats, Floats32
 
@@ -177,7 +178,7 @@ def covered(error: Floats, standard_error: Floats, levels: Sequence[float], *, a
 
 
 def detected(
-    detector: "Detection", centers_nm: Floats, metal: Floats, *, radius_nm: float, voxel_size_nm: float
+    detector: "Detection", centers_nm: Floats, metal: NDArray[np.int64], *, radius_nm: float, voxel_size_nm: float
 ) -> dict[str, Floats]:
     """Look for the clusters of every metal: at known places, as a share of marked voxels, and as a list of peaks.
 
@@ -202,7 +203,7 @@ def detected(
 
     shape = detector.z.shape[1:]
     n = np.array(shape) // 2
-    grid = (np.stack(np.indices(shape)) - n[:, None, None, None])[::-1] * voxel_size_nm  # x, y, z
+    grid = (np.array(np.indices(shape)) - n[:, None, None, None])[::-1] * voxel_size_nm  # x, y, z
     table: dict[str, list[list[float]]] = {}
     for number, scores in enumerate(detector.z[1:]):
         centers = centers_nm[metal == number]
@@ -232,7 +233,7 @@ def detected(
 
 def inserted(
     density: "Tomogram", mean: Mapping[str, float], *, n_clusters: int, radius_nm: float, contrast: float, seed: int
-) -> tuple[dict[str, Floats32], Floats, Floats]:
+) -> tuple[dict[str, Any], Floats, NDArray[np.int64]]:
     """Put clusters of each metal into a homogeneous particle: fractions (z, y, x), centers (x, y, z) and metals.
 
     No two centers are closer than 25 nm, and none is closer to the surface than its radius. Where one metal is rich,
@@ -252,13 +253,13 @@ def inserted(
         if len(centers) < 3 * n_clusters and all(np.linalg.norm(place - other) > 25.0 for other in centers):
             centers.append(place)
     metal = np.arange(len(centers)) % 3
-    grid = (np.stack(np.indices(values.shape)) - n[:, None, None, None])[::-1] * size
+    grid = (np.array(np.indices(values.shape)) - n[:, None, None, None])[::-1] * size
     rich = np.zeros((3, *values.shape))
     for center, which in zip(centers, metal, strict=True):
         distance = np.linalg.norm(grid - np.reshape(center, (3, 1, 1, 1)), axis=0)
         rich[which] += contrast * edge_profile(distance, radius_nm)
     poor = (rich.sum(axis=0) - rich) / 2
-    fractions = {el: np.full(values.shape, mean[el], dtype=np.float32) for el in ELEMENTS}
+    fractions: dict[str, Any] = {el: np.full(values.shape, mean[el], dtype=np.float32) for el in ELEMENTS}
     for i, el in enumerate(METALS):
         fractions[el] += (rich[i] - poor[i]).astype(np.float32)
     return fractions, np.array(centers), metal

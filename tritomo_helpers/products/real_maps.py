@@ -34,7 +34,7 @@ def dust(
     window_ev: tuple[float, float],
     bin_px: int,
     n_z: int,
-    methods: Sequence[str],
+    methods: Sequence[Any],
 ) -> Arrays:
     """Map, align and reconstruct a real lamella at eight tilts, each method judged by tilts left out.
 
@@ -118,7 +118,7 @@ def _recorded(
         spectra.append(blocks.sum(axis=(1, 3), dtype=np.uint16))
         ring = io.load_tilt_series([paths[role]])
         images.append(ring.images[0][: n_y * bin_px, : n_x * bin_px].reshape(n_y, bin_px, n_x, bin_px).sum(axis=(1, 3)))
-    angles, size = [float(role[5:]) for role in roles], bin_px * scan.pixel_size_nm
+    angles, size = np.array([float(role[5:]) for role in roles]), bin_px * scan.pixel_size_nm
     adf = ring.replace(images=np.array(images), tilt_angles_deg=angles, pixel_size_nm=size)
     lines = eds.fit_lines(
         SpectrumTiltSeries(np.array(spectra), angles, scan.energy_ev[:n_channels], size, "EDS"),
@@ -177,7 +177,7 @@ def nanocrystals(
     *,
     elements: Sequence[str],
     variation_weight: float,
-    published: Mapping[str, int],
+    published: Mapping[str, Any],
     depths_px: Sequence[int],
 ) -> Arrays:
     """Fuse real maps of Co3O4 crystals with an Mn3O4 shell with their dark field, in two dimensions.
@@ -197,8 +197,8 @@ def nanocrystals(
     counts = {el: np.asarray(arrays[el], dtype=np.float32) for el in elements}
     report(0.1, "fusing")
     volumes = fusion.published_fusion(
-        TiltSeries(dark_field[None], [0.0], 1.0),
-        {el: TiltSeries(image[None], [0.0], 1.0) for el, image in counts.items()},
+        TiltSeries(dark_field[None], np.zeros(1), 1.0),
+        {el: TiltSeries(image[None], np.zeros(1), 1.0) for el, image in counts.items()},
         support=np.ones((1, *dark_field.shape), dtype=bool),
         variation_weight=variation_weight,
         **published,

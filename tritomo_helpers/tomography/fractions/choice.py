@@ -14,6 +14,7 @@ from .data import FractionData, Operator
 from .posterior import FractionVolumes, Noise, Solver, solve
 from .prior import Prior
 
+_TYPICAL_DEPTH_NM = 20.0
 #: Variance of the images that are fitted is 1 + k times that of all counts, as if 1 / (1 + k) = 70 % had been kept.
 _FISSION = 3 / 7
 
@@ -36,6 +37,26 @@ class PriorChoice:
     gain: float
     tried: list[tuple[Prior, float]]
     why: str
+
+    def widest(self, *, within: float = 2.0) -> Prior:
+        """Return the setting tried with the largest variation that the data set aside cannot exclude.
+
+        Parameters
+        ----------
+        within : float, default 2
+            Log units below the best, as two standard deviations of one setting.
+        """
+        if self.prior.is_constant:
+            return self.prior
+        possible = [prior for prior, gain in self.tried if gain >= self.gain - within and not prior.is_constant]
+        return max(possible, key=_variation)
+
+
+def _variation(prior: Prior) -> float:
+    """Rough mean square of the variation: its size at the surface, and how far down it reaches."""
+    sds = np.ones(2) if prior.state_sds is None else np.asarray(prior.state_sds)
+    reach = 1 / (1 + 2 * _TYPICAL_DEPTH_NM / prior.decay_nm)
+    return float((prior.sd**2 + prior.fine_sd**2 + prior.depth_sd**2) * np.square(sds).mean() * reach)
 
 
 def split_by_fission(data: FractionData, *, rng: np.random.Generator) -> tuple[Floats32, Floats32]:

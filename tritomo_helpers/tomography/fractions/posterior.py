@@ -171,7 +171,7 @@ def solve(
     *,
     n_draws: int = 0,
     rng: np.random.Generator | None = None,
-    truth_priors: Sequence[WeightedPrior] = (),
+    truth_prior: Prior | Sequence[WeightedPrior] | None = None,
 ) -> FractionVolumes:
     """Reconstruct fractions with given settings.
 
@@ -183,9 +183,10 @@ def solve(
         Draws for the standard errors; each costs one more solution.
     rng : numpy.random.Generator, optional
         Needed for draws.
-    truth_priors : sequence of (Prior, float), optional
-        Of the specimens that are invented for the standard errors, with weights, if the errors shall allow for more
-        than `prior` does, see `weigh_lengths`. They then hold the bias of settings that are not those of the specimen.
+    truth_prior : Prior, or sequence of (Prior, float), optional
+        Of the specimens that are invented for the standard errors, or several with weights, if the errors shall allow
+        for more than `prior` does, see `weigh_lengths`. They then hold the bias of settings that are not the
+        specimen's.
 
     Returns
     -------
@@ -233,7 +234,7 @@ def solve(
     draws = np.empty((0, len(mean), int(data.mask.sum())), dtype=np.float32)
     residuals = left[None]
     if n_draws and rng is not None:
-        draws, variance, invented = _simulate_and_solve(solver, n_draws, rng, truth_priors)
+        draws, variance, invented = _simulate_and_solve(solver, n_draws, rng, truth_prior)
         errors[:, data.mask] = np.sqrt(variance)
         residuals = np.concatenate([residuals, invented])
     chi2 = _dot(whitened, whitened) / noise.n_values
@@ -241,7 +242,7 @@ def solve(
 
 
 def _simulate_and_solve(
-    solver: Solver, n_draws: int, rng: np.random.Generator, truth_priors: Sequence[WeightedPrior]
+    solver: Solver, n_draws: int, rng: np.random.Generator, truth_prior: Prior | Sequence[WeightedPrior] | None
 ) -> tuple[Floats32, Floats32, Floats32]:
     """Draws of the error (draw, state, voxel), its variance (state, voxel), and what is left of the images."""
     operator = solver.operator
@@ -252,9 +253,10 @@ def _simulate_and_solve(
 
     errors, residuals = [], []
     rougher = Solver(operator, solver.noise, solver.covariance.prior, tolerance=_TOLERANCE_OF_DRAWS)
-    invent = {prior: PriorCovariance(prior, operator) for prior, _ in truth_priors}
-    in_turn = drawn_in_turn(truth_priors, n_draws) if invent else [solver.covariance.prior] * n_draws
-    invent = invent or {solver.covariance.prior: solver.covariance}
+    own = [(solver.covariance.prior, 1.0)]
+    given = [(truth_prior, 1.0)] if isinstance(truth_prior, Prior) else truth_prior
+    invent = {prior: PriorCovariance(prior, operator) for prior, _ in given or own}
+    in_turn = drawn_in_turn(given or own, n_draws)
     estimate_power = np.zeros((len(operator.data.mean_fractions), int(mask.sum())), dtype=np.float32)
     before = np.zeros_like(estimate_power)
     for prior in in_turn:
@@ -269,7 +271,7 @@ def _simulate_and_solve(
         before += share * at_voxels(covariance.state_variance(operator.basis))
     draws, left_over = np.stack(errors), np.stack(residuals)
     from_errors = np.square(draws).mean(axis=0)
-    if truth_priors:  # estimate and error are independent only where the prior is that of the truth
+    if given:  # estimate and error are independent only where the prior is that of the truth
         return draws, np.asarray(_smoothed(from_errors / before, solver) * before, dtype=np.float32), left_over
     # Weights from the means over all voxels: those of a voxel would depend on its own draws.
     explained = np.sum(estimate_power, axis=1, keepdims=True)
