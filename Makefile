@@ -13,7 +13,7 @@ help: ## Show this list
 	@sh tools/make_venv.sh
 
 book: .venv/.installed ## Run every chapter and build the pages; STRICT=1 fails where data cannot be had
-	@OMP_NUM_THREADS=1 $(PY) tools/build_book.py $(if $(filter 1,$(STRICT)),--strict)
+	@OMP_NUM_THREADS=1 $(PY) tools/build_book.py --jobs 2 $(if $(filter 1,$(STRICT)),--strict)
 
 test: .venv/.installed ## Run the tests (about 5 minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not acceptance" --numprocesses 2 --dist loadfile

@@ -9,13 +9,15 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
+import psutil
 import yaml
 
 from tools.book import BOOK, BUILD, ROOT, checks, child, download, lineage, offline, sphinx_extension, stage, vendor
-from tools.book.execute import execute
+from tools.book.execute import Run, execute
 from tritomo_helpers.store.files import atomic_file, locked, put_in_place
 
 # What the theme and docutils write and a browser or a screen reader objects to; nothing else of a page is touched.
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools/build_book.py", description=main.__doc__)
     parser.add_argument("--strict", action="store_true", help="fail where a dataset or a listed page is missing")
     parser.add_argument("--force", action="store_true", help="run every chapter again")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run N chapters at a time")
     parser.add_argument("--only", metavar="CHAPTER", nargs="+", help="run and build these chapters alone, for authors")
     parser.add_argument("--offline", action="store_true", help="zip the edition that needs no network")
     parser.add_argument("--source", type=Path, default=BOOK, help="folder of the chapters (default: book)")
@@ -69,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             force=options.force,
             only=options.only or [],
             packed=options.offline,
+            jobs=options.jobs,
         )
     for problem in problems:
         print(f"PROBLEM {problem}", file=sys.stderr)
@@ -78,7 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(
-    book: Path, into: Path, *, strict: bool, force: bool, only: Sequence[str] = (), packed: bool = False
+    book: Path,
+    into: Path,
+    *,
+    strict: bool,
+    force: bool,
+    only: Sequence[str] = (),
+    packed: bool = False,
+    jobs: int = 1,
 ) -> list[str]:
     """Run the chapters of `book` and build ``into/html``; return what is wrong, worded for the author."""
     toc, missing = stage.existing_toc(yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8")), book)
@@ -98,13 +109,7 @@ def build(
 
     prepared, unprepared = prepare(notebooks, into)
     problems += unprepared
-    runs = []
-    for number, path in enumerate(notebooks, 1):
-        print(f"[{number}/{len(notebooks)}] {path.name} ...", end=" ", flush=True)
-        run = execute(path, cache=into / "executed", force=force)
-        runs.append(run)
-        how = "unchanged, kept" if run.cached else "run"
-        print(f"{how}: {run.seconds:.0f} s, {run.peak_mb:.0f} MB, {run.download_mb:.1f} MB to download")
+    runs = run_all(notebooks, into / "executed", jobs=jobs, force=force)
     problems += checks.written_problems(files if not only else notebooks, whole) + checks.run_problems(
         runs, strict=strict
     )
@@ -133,6 +138,25 @@ def build(
             print(f"The offline edition is {offline.pack(pages, into)}: unzip it and open index.html.")
         print(f"The book is in {pages}/index.html (`make serve` shows it).")
     return problems
+
+
+def run_all(notebooks: Sequence[Path], cache: Path, *, jobs: int, force: bool) -> list[Run]:
+    """Run chapters, several at a time, each in its own kernel; tell of each when it is done."""
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(execute, path, cache=cache, force=force) for path in notebooks]
+        try:
+            for number, future in enumerate(as_completed(running), 1):
+                run = future.result()
+                how = "unchanged, kept" if run.cached else "run"
+                cost = f"{run.seconds:.0f} s, {run.peak_mb:.0f} MB, {run.download_mb:.1f} MB to download"
+                print(f"[{number}/{len(notebooks)}] {run.name}: {how}, {cost}", flush=True)
+        except BaseException:
+            # Threads cannot be interrupted; they end when their kernels do.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for kernel in psutil.Process().children(recursive=True):
+                kernel.terminate()
+            raise
+    return [future.result() for future in running]
 
 
 def simulated_in(name: str, seconds: float, *, notes: Path) -> float:
