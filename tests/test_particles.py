@@ -315,17 +315,22 @@ def test_coupling_of_the_twin_is_where_it_was_put():
     assert plain.interval[0] < 0 < plain.interval[1]
 
 
-def test_interval_of_the_coupling_holds_zero_for_smooth_noise(rng):
+@pytest.mark.parametrize("length_nm", [9.0, 14.0])
+def test_intervals_hold_what_is_not_there_in_smooth_noise(rng, length_nm):
+    """No coupling of two fields, and a spread that does not decay: neighboring shells share fluctuations."""
     shells = particles.shells(BODIES["sphere"])
-    held, held_if_white = [], []
-    for _ in range(100):
-        pair = smooth_noise(rng, 1.5), smooth_noise(rng, 1.5)
-        low, high = particles.coupling(*pair, shells, correlation_length_nm=np.sqrt(2) * 1.5 * 4.63).interval
-        held.append(low <= 0 <= high)
-        low, high = particles.coupling(*pair, shells).interval
-        held_if_white.append(low <= 0 <= high)
-    assert np.mean(held) >= 0.9
-    assert np.mean(held_if_white) < 0.6
+    sigma_px = length_nm / np.sqrt(2) / 4.63
+    held = {"coupling": [], "coupling, if white": [], "decay": [], "decay, if white": []}
+    for _ in range(60):
+        pair = smooth_noise(rng, sigma_px), smooth_noise(rng, sigma_px)
+        for white, length in (("", length_nm), (", if white", 0.0)):
+            low, high = particles.coupling(*pair, shells, correlation_length_nm=length).interval
+            held[f"coupling{white}"].append(low <= 0 <= high)
+            decay = particles.inhomogeneity(pair[0], shells, correlation_length_nm=length).decay_interval_nm[1]
+            held[f"decay{white}"].append(not np.isfinite(decay))
+    share = {name: np.mean(within) for name, within in held.items()}
+    assert min(share["coupling"], share["decay"]) >= 0.93
+    assert max(share["coupling, if white"], share["decay, if white"]) < 0.65
 
 
 def test_cross_talk_is_in_the_null(rng):

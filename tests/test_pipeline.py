@@ -60,7 +60,8 @@ def test_profiles_summary_and_provenance_say_the_same(done):
     }
     provenance = json.loads((out / "provenance.json").read_text())
     checksum = subprocess.run(["sha256sum", place / "adf.mrc"], capture_output=True, text=True, check=True).stdout[:64]
-    assert provenance["inputs"] == {"adf.mrc": f"sha256:{checksum}"}
+    assert provenance["inputs"]["adf.mrc"] == f"sha256:{checksum}"
+    assert set(provenance["inputs"]) == {"adf.mrc", "adf.rawtlt"}, "the angles too"
     assert any("weight" in choice for choice in provenance["reconstruction"]["choices"])
 
 

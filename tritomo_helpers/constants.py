@@ -107,3 +107,5 @@ EDS_CHANNEL_EV: Final = 10.0
 EDS_SOLID_ANGLE_SR: Final = 0.7
 EDS_ELEVATION_DEG: Final = 18.0
 EDS_AZIMUTHS_DEG: Final = (45.0, 135.0, 225.0, 315.0)
+METAL_RICH_FRACTION: Final = 0.167
+"""Atomic fraction above which a voxel counts as rich in a metal; rock salt of three metals has one sixth of each."""

@@ -209,7 +209,7 @@ def _family_cross_section(element: str, window_ev: tuple[float, float]) -> float
     return constants.BARN_NM2 * sum(xray.emission_cross_section(line) for line in family)
 
 
-def shifted_rich_share(fractions: ArrayLike, *, mean: float, threshold: float = 0.167) -> float:
+def shifted_rich_share(fractions: ArrayLike, *, mean: float, threshold: float = constants.METAL_RICH_FRACTION) -> float:
     """Share of voxels above a threshold when the same noise sits on another mean.
 
     Parameters

@@ -1,7 +1,7 @@
 """Sums over shells, which every module of this folder needs."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,11 @@ class ShellSums:
     depth_nm: Floats
     voxel_size_nm: float
     shells: Shells
+
+    def as_one_shell(self) -> "ShellSums":
+        """Return the same voxels as if depth did not matter."""
+        label, n = np.ones_like(self.label), np.array([self.label.size])
+        return replace(self, label=label, n=n, shells=self.inside.astype(np.int64))
 
     def mean(self, x: Floats) -> Floats:
         """Return the mean of each shell of values (voxel,); NaN where a shell has none."""

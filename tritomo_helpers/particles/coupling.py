@@ -92,10 +92,14 @@ def coupling(
     """
     x, y = _paired(fraction, valence, shells, voxel_size_nm)
     correlation, slope = _within_shells(x, y)
-    worth = independent_voxels(
-        np.where(x.inside, x.shells, 0), correlation_length_nm=correlation_length_nm, voxel_size_nm=x.voxel_size_nm
+    # Products of two fields are correlated over 1 / √2 of their length, across shells as within them.
+    n = float(
+        independent_voxels(
+            x.inside.astype(np.int16),
+            correlation_length_nm=correlation_length_nm / np.sqrt(2),
+            voxel_size_nm=x.voxel_size_nm,
+        )[0]
     )
-    n = float(np.nansum(worth))
     null = np.array([_within_shells(*_paired(*pair, shells, voxel_size_nm))[0] for pair in null_draws])
     several = x.n > 1
     spread, mean = np.sqrt(x.variance(x.values))[several], y.mean(y.values)[several]

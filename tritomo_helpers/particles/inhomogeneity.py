@@ -133,11 +133,15 @@ def inhomogeneity(
     noise = _noise_variance(sums, worth, noise_sd=noise_sd, error_draws=error_draws)
     variance = total - noise if estimate == "unbiased" else total + noise
     few = sums.n < min_voxels
-    # A variance from n independent normal values scatters by the square root of 2 / (n - 1) of itself.
-    relative = np.sqrt(2 / np.maximum(worth - 1, 0.5))
+    # A variance from n independent normal values scatters by the square root of 2 / (n - 1) of itself; squares are
+    # correlated over 1 / √2 of the length.
+    of_squares = _worth(sums, correlation_length_nm / np.sqrt(2))
+    relative = np.sqrt(2 / np.maximum(of_squares - 1, 0.5))
     columns = [sums.depth_nm, variance, total, noise, np.maximum(total, noise) * relative]
     depth, variance, total, noise, scatter = (np.where(few, np.nan, column) for column in columns)
-    decay, interval = _decay(depth, variance, noise=noise, relative_error=relative)
+    whole = _worth(sums.as_one_shell(), correlation_length_nm / np.sqrt(2))[0]
+    shared = np.sqrt(max(np.nansum(of_squares) / whole, 1.0))
+    decay, interval = _decay(depth, variance, noise=noise, relative_error=relative, shared=shared)
     sd = np.sqrt(np.maximum(variance, 0))
     return Inhomogeneity(depth, sd, variance, np.sqrt(total), np.sqrt(noise), scatter, sums.n, decay, interval)
 
@@ -164,12 +168,13 @@ def _noise_variance(
 
 
 def _decay(
-    depth_nm: Floats, variance: Floats, *, noise: Floats, relative_error: Floats
+    depth_nm: Floats, variance: Floats, *, noise: Floats, relative_error: Floats, shared: float
 ) -> tuple[float, tuple[float, float]]:
     """Fit ``a² exp(-2 d / L)`` and return L with its interval, by chi² on a grid of rates with the best a² for each.
 
     The error of each variance comes from the fitted curve: from its own value, shells that happen to scatter little
-    would count too much.
+    would count too much. Neighboring shells that hold one fluctuation do not count twice: `shared` is the root of how
+    many independent values the shells have in all, over how many the whole body has.
     """
     use = np.isfinite(variance) & (relative_error < 1)
     depth, v, noise, relative = depth_nm[use], variance[use], noise[use], relative_error[use]
@@ -179,7 +184,7 @@ def _decay(
     rates = np.concatenate([[0.0], np.geomspace(0.02, 1000, 2000) / np.ptp(depth)])  # 1 / L
     expected = np.full(v.size, max(float(v.mean()), float(np.abs(v).max()) / 10))
     for _ in range(4):
-        weight = (relative * (expected + noise)) ** -2.0
+        weight = (shared * relative * (expected + noise)) ** -2.0
         chi2, size = _chi2(rates, depth, v, weight)
         best = int(np.argmin(chi2))
         floor = float(size[best]) / 1000 + float(np.abs(v).max()) * 1e-6

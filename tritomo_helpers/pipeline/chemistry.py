@@ -7,8 +7,10 @@ import numpy as np
 
 from .. import alignment, composition, eds, fusion, particles, tilt_series
 from .._typing import Floats32
+from ..constants import METAL_RICH_FRACTION
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import xray
+from ..spectroscopy.elastic import NCM111_ATOMS_PER_NM3
 from ..tomography import fractions as engine
 from .committed import Null
 from .stages import LARGE_PX, PROPORTIONAL, Aligned, Density, Particle
@@ -16,13 +18,15 @@ from .volumes import Shares, estimates, in_shells, judge
 
 OXIDE = ("O", "Mn", "Co", "Ni")
 """Elements of the material whose density is known, so that absorption can be computed."""
-RICH_FRACTION = 1 / 6
-"""Share of a metal in rock salt of three metals: the paper's threshold, 16.67 at%."""
 LINE_WINDOW_EV = (350.0, 1200.0)
 ROOM_EV = 250.0
 """Beyond a line: its width, and what tells background from it."""
 FIXED_PRIOR = engine.Prior(sd=0.01, length_nm=9.0, mean_sd=0.003)
 """For verdicts: the same for the measured particle and for every draw of its null."""
+LITHIUM_PER_VISIBLE_ATOM = 1 / 3
+"""Of LiNi1/3Co1/3Mn1/3O2. Lithium scatters and absorbs little, so that what has left hardly matters."""
+PAPER_CORRELATED_PX = float(np.sqrt(2)) * 1.2
+"""Of the paper's maps, which a Gaussian of 1.2 pixels smooths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +144,8 @@ def aligned_maps(lines: Lines, aligned: Aligned) -> dict[str, TiltSeries]:
 def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle) -> Composition:
     """Composition of every voxel from ADF and maps together, with verdicts against a null of the same noise."""
     inside = particle.shells > 0
+    # Measured on homogeneous particles: with ADF taken as proportional to matter nearly every one has a depth trend.
+    inverted = PROPORTIONAL not in density.limits
     raw = next(iter(lines.intensities.values()))  # for its geometry: the density is known already
     # No draws and no clusters here: draws are wanted as they are, and clusters as a verdict.
     fused = fusion.reconstruct(
@@ -152,31 +158,38 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         rng=np.random.default_rng(0),
         n_draws=0,
         radii_nm=(6.5,),
+        extra_atoms={"Li": LITHIUM_PER_VISIBLE_ATOM},
+        adf_contrast=True,
+        read_as=NCM111_ATOMS_PER_NM3 if inverted else None,
     )
     assert fused.data is not None
     rng = np.random.default_rng(1)
-    solved = engine.solve(fused.data, fused.choices["prior"], n_draws=12, rng=rng)
+    prior = fused.choices["prior"]
+    solved = engine.solve(fused.data, prior, n_draws=12, rng=rng, truth_prior=fused.choices["prior_of_errors"])
     values = {el: solved.fractions[i] for i, el in enumerate(lines.elements)}
     draws = {el: solved.error_draws[:, i] for i, el in enumerate(lines.elements)}
     standard_errors = {el: solved.standard_errors[i] for i, el in enumerate(lines.elements)}
     found = estimates(fused.data, lines.elements, FIXED_PRIOR, rng=np.random.default_rng(2))
-    # Measured on homogeneous particles: with ADF taken as proportional to matter nearly every one has a depth trend.
-    inverted = PROPORTIONAL not in density.limits
     shares = in_shells(
         values,
         particle.shells,
         density.voxel_size_nm,
         standard_errors=standard_errors,
         error_draws=draws,
+        correlated_nm=dict.fromkeys(lines.elements, prior.length_nm),
         verdicts=judge(found, particle.shells) if inverted else {},
     )
     said = () if inverted else ("verdicts on composition are withheld: they need the beam, which the low loss gives",)
     choices = (
         *result.choices,
-        f"composition of voxels: {fused.choices['why']}; {fused.choices['prior']}",
+        f"composition of voxels: {fused.choices['why']}; {prior}",
         f"chi squared per pixel of the maps: {fused.choices['chi2_per_pixel']:.3f}",
     )
-    rich = {el: particles.rich_regions(values[el], threshold=RICH_FRACTION).share for el in lines.elements if el != "O"}
+    rich = {
+        el: particles.rich_regions(values[el], threshold=METAL_RICH_FRACTION).share
+        for el in lines.elements
+        if el != "O"
+    }
     mn = lines.elements.index("Mn")
     return replace(
         result,
@@ -192,7 +205,10 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
 def _as_paper(
     result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle, null: Null | None
 ) -> Composition:
-    """Every element by GENFIRE, as the paper does, with the rich voxels that its null has."""
+    """Every element by GENFIRE, as the paper does, with the rich voxels that its null has.
+
+    Means are those of the volumes, as in the paper, which gives no errors for them.
+    """
     volumes = composition.reconstruct_paper(
         aligned_maps(lines, aligned),
         mask=particle.shells > 0,
@@ -200,18 +216,26 @@ def _as_paper(
         image_masks=tilt_series.otsu_masks(aligned.series),
     )
     values = {el: np.asarray(volumes.fractions[el].values, dtype=np.float32) for el in lines.elements}
-    rich = {el: particles.rich_regions(values[el], threshold=RICH_FRACTION).share for el in lines.elements if el != "O"}
+    mean = {el: float(np.nanmean(values[el])) for el in lines.elements}
+    rich = {
+        el: particles.rich_regions(values[el], threshold=METAL_RICH_FRACTION).share
+        for el in lines.elements
+        if el != "O"
+    }
     counts = sum(result.counts[el] for el in rich) / particle.volume_nm3
-    null_rich = {el: null.rich_share(result.mean[el], counts_per_nm3=counts) for el in rich} if null else {}
+    null_rich = {el: null.rich_share(mean[el], counts_per_nm3=counts) for el in rich} if null else {}
     said = [
         "spread and rich regions of single voxels are mostly noise at such doses: compare with the null",
         "the paper's chain leaves absorption in: profiles of oxygen rise or fall by a few at% from it",
     ]
     if null is None:
         said.append("the study's null of the paper's chain is not part of this installation: run make study")
+    correlated_nm = dict.fromkeys(lines.elements, PAPER_CORRELATED_PX * density.voxel_size_nm)
     return replace(
         result,
-        shares=in_shells(values, particle.shells, density.voxel_size_nm),
+        mean=mean,
+        standard_error=dict.fromkeys(lines.elements, float("nan")),
+        shares=in_shells(values, particle.shells, density.voxel_size_nm, correlated_nm=correlated_nm),
         rich_share=rich,
         null_rich_share=null_rich,
         warnings=(*result.warnings, *said),

@@ -18,7 +18,7 @@ TABLES = Path(__file__).resolve().parents[1] / "data" / "products" / "study"
 class Null:
     """A particle without any segregation after the paper's chain.
 
-    ``rich`` (dose, mean) is the share of voxels of a metal above 16.67 at%, by ``counts_per_nm3`` of all metals and by
+    ``rich`` (dose, mean) is the share of voxels of a metal above 16.7 at%, by ``counts_per_nm3`` of all metals and by
     the metal's ``mean``; ``spread`` (dose, shell) the standard deviation of a metal within each shell.
     """
 
@@ -30,7 +30,7 @@ class Null:
     def rich_share(self, mean: float, *, counts_per_nm3: float) -> float:
         """Share of rich voxels at a mean and a dose; the nearest where the table ends."""
         at = (self._dose(counts_per_nm3), float(np.clip(mean, self.mean[0], self.mean[-1])))
-        return float(RegularGridInterpolator((np.log(self.counts_per_nm3), self.mean), self.rich)(at)[0])
+        return float(RegularGridInterpolator((np.log(self.counts_per_nm3), self.mean), self.rich)([at])[0])
 
     def _dose(self, counts_per_nm3: float) -> float:
         return float(np.log(np.clip(counts_per_nm3, self.counts_per_nm3[0], self.counts_per_nm3[-1])))

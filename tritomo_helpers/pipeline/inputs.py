@@ -1,6 +1,7 @@
 """What a source holds: a dataset by name, or a folder of files sorted by what is in them."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ import numpy as np
 from .. import datasets, io, tilt_series
 from .._typing import Floats
 from .._validation import fail
+from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD
 from ..containers import SpectrumTiltSeries, TiltSeries
 
 ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "EELS core-loss"}
 """Role to the label of its container."""
 
+ANGLE_FILES = (".rawtlt", ".tlt", ".mdoc")
+"""Beside a stack: they hold its tilt angles."""
 SETTINGS = "tritomo.yaml"
 OPTICS = ("beam_energy_kev", "convergence_angle_mrad", "collection_angle_mrad")
 _KNOWN_SETTINGS = ("files", "titles", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "bin", "elements", *OPTICS)
@@ -84,6 +88,16 @@ class Understood:
         """What ``tritomo.yaml`` says of beam energy and angles."""
         return {name: float(self.settings[name]) for name in OPTICS if name in self.settings}
 
+    @property
+    def other_optics(self) -> dict[str, float]:
+        """Those that are not the ones of the published experiment."""
+        published = {
+            "beam_energy_kev": BEAM_ENERGY_KEV,
+            "convergence_angle_mrad": CONVERGENCE_ANGLE_MRAD,
+            "collection_angle_mrad": COLLECTION_ANGLE_MRAD,
+        }
+        return {name: value for name, value in self.optics.items() if value != published[name]}
+
     def table(self) -> str:
         """Return all of it as lines of text."""
         lines = [f"{self.name}"]
@@ -118,9 +132,21 @@ class Understood:
         return _load(role, self.channels[role].files, self.settings)
 
     def checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of every file that a channel comes from."""
-        files = dict.fromkeys(file for channel in self.channels.values() for file in channel.files)
-        return {file.name: _checksum(file) for file in files}
+        """Return the SHA-256 of every file that a channel comes from, those of angles beside a stack too.
+
+        By the name below the folder that holds all of them: two may share their last name.
+        """
+        return {name: _checksum(file) for file, name in self._names().items()}
+
+    def files_of(self, role: str) -> list[str]:
+        """Return the names, as in `checksums`, of what one channel comes from."""
+        names = self._names()
+        return [names[file] for file in _with_angles_beside(self.channels[role].files)]
+
+    def _names(self) -> dict[Path, str]:
+        files = dict.fromkeys(f for channel in self.channels.values() for f in _with_angles_beside(channel.files))
+        top = os.path.commonpath([file.parent for file in files])
+        return {file: file.relative_to(top).as_posix() for file in files}
 
 
 def understand(source: str | Path) -> Understood:
@@ -209,7 +235,7 @@ def _by_content(paths: list[Path]) -> tuple[dict[str, list[Path]], dict[str, str
     roles: dict[str, list[Path]] = {}
     ignored: dict[str, str] = {}
     for path in paths:
-        if path.name == SETTINGS or path.suffix.lower() in (".rawtlt", ".tlt"):
+        if path.name == SETTINGS or path.suffix.lower() in ANGLE_FILES:
             continue
         try:
             contents = io.describe(path)
@@ -304,6 +330,11 @@ def _notes(channels: Mapping[str, Channel], settings: Mapping[str, Any]) -> list
     if "core_loss" not in channels:
         notes.append("no core-loss EELS, so no valence")
     return notes
+
+
+def _with_angles_beside(files: tuple[Path, ...]) -> list[Path]:
+    beside = [p for file in files for s in ANGLE_FILES for p in (file.with_suffix(s), file.with_name(file.name + s))]
+    return [*files, *(path for path in dict.fromkeys(beside) if path.is_file())]
 
 
 def _checksum(path: Path) -> str:

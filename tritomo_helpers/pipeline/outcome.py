@@ -23,6 +23,7 @@ from .volumes import Shares
 
 LEVEL = 0.05
 """False positives that a verdict accepts."""
+VOLUME_SUFFIXES = (".mrc", ".vti", ".hspy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +63,11 @@ def write(folder: Path, outcome: Outcome, *, checksums: Mapping[str, str], keys:
     """Write everything that people and programs read; the summary last, since it says that all is there."""
     (folder / "summary.json").unlink(missing_ok=True)
     volumes = dict(outcome.volumes())
+    for name in _volumes_of_an_earlier_run(folder).difference(volumes):
+        for suffix in VOLUME_SUFFIXES:
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
     for name, tomogram in volumes.items():
-        for suffix in (".mrc", ".vti", ".hspy"):
+        for suffix in VOLUME_SUFFIXES:
             io.save(tomogram, folder / f"{name}{suffix}")
     columns = profiles(outcome)
     summary = summarized(outcome)
@@ -71,6 +75,13 @@ def write(folder: Path, outcome: Outcome, *, checksums: Mapping[str, str], keys:
     _text(folder / "provenance.json", _json(_provenance(outcome, checksums, keys)))
     _text(folder / "report.html", report_page(summary, volumes, columns, table=outcome.understood.table()))
     _text(folder / "summary.json", _json(summary))
+
+
+def _volumes_of_an_earlier_run(folder: Path) -> set[str]:
+    try:
+        return set(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["volumes"])
+    except (OSError, ValueError, KeyError):
+        return set()
 
 
 def profiles(outcome: Outcome) -> dict[str, Floats]:
@@ -120,12 +131,20 @@ def summarized(outcome: Outcome) -> dict[str, Any]:
         "particle": outcome.understood.name,
         "method": outcome.method,
         "warnings": [note for note in dict.fromkeys(said) if not note.startswith("no ")],
-        "limits": list(outcome.density.limits),
+        "limits": [*outcome.density.limits, *_limits_of_optics(outcome)],
         "done": done,
         "not_done": not_done,
         "values": {name: value for name, value in values.items() if value is not None},
         "verdicts": _verdicts(outcome),
     }
+
+
+def _limits_of_optics(outcome: Outcome) -> list[str]:
+    other = outcome.understood.other_optics
+    if not other or outcome.states is None or outcome.method != "paper":
+        return []
+    stated = ", ".join(f"{name} = {value:g}" for name, value in other.items())
+    return [f"the paper's chain fits continua of its own optics, not of {stated}"]
 
 
 def _done(outcome: Outcome) -> tuple[list[str], dict[str, str]]:
@@ -156,8 +175,8 @@ def _composition_values(chemistry: Composition) -> dict[str, float | None]:
     for el, mean in chemistry.mean.items():
         error = chemistry.standard_error[el]
         values[f"{el}_at_percent"] = round(100 * mean, 3)
-        values[f"{el}_standard_error"] = round(100 * error, 3)
-        values[f"{el}_low"], values[f"{el}_high"] = (round(100 * (mean + z * error), 3) for z in (-1.96, 1.96))
+        values[f"{el}_standard_error"] = _finite(100 * error)
+        values[f"{el}_low"], values[f"{el}_high"] = (_finite(100 * (mean + z * error)) for z in (-1.96, 1.96))
     if set(chemistry.mean) == set(OXIDE):
         share = rock_salt(chemistry.mean["O"])
         for per in ("visible_atom", "metal", "volume"):
@@ -214,6 +233,7 @@ def _provenance(outcome: Outcome, checksums: Mapping[str, str], keys: Mapping[st
         "method": outcome.method,
         "versions": results.environment(),
         "stages": dict(keys),
+        "volumes": [name for name, _ in outcome.volumes()],
         "alignment": {
             "method": outcome.aligned.alignment.method,
             "why": list(outcome.aligned.alignment.why),

@@ -182,7 +182,9 @@ class _Run:
 
     def reconstruct(self, aligned: stages.Aligned, maps: ValenceMaps | None) -> stages.Density:
         method = self.options.method
-        given = {} if maps is None else {"adf": self._adf(), "thickness": maps.thickness}
+        # What a thickness scatters onto the ring is known for this material and these optics alone.
+        known = not self.understood.other_optics and set(self.understood.elements) == set(chemistry.OXIDE)
+        given = {"adf": self._adf(), "thickness": maps.thickness} if maps is not None and known else {}
         return self.keep(
             "density",
             stages.reconstruct,
@@ -305,10 +307,10 @@ class _Keeper:
         return results.from_arrays(kind, results.read(path)[0])
 
     def _of(self, roles: Sequence[str]) -> Any:
-        files = {
-            file.name: self.checksums[file.name] for role in roles for file in self.understood.channels[role].files
-        }
-        return {"files": files, "settings": dict(self.understood.settings)} if roles else None
+        if not roles:
+            return None
+        files = {name: self.checksums[name] for role in roles for name in self.understood.files_of(role)}
+        return {"files": files, "settings": dict(self.understood.settings)}
 
 
 @contextmanager

@@ -45,9 +45,13 @@ def in_shells(
     *,
     standard_errors: Mapping[str, Floats32] | None = None,
     error_draws: Mapping[str, Floats32] | None = None,
+    correlated_nm: Mapping[str, float],
     verdicts: Mapping[str, Floats] | None = None,
 ) -> Shares:
-    """Describe volumes shell by shell; draws of the error give the errors of means and the share of the noise."""
+    """Describe volumes shell by shell; draws of the error give the errors of means and the share of the noise.
+
+    `correlated_nm` says how far each volume is smooth, without which the interval of the decay is far too narrow.
+    """
     means, sds, errors, spreads, decays = {}, {}, {}, {}, {}
     depth = particles.mean_depth_nm(shells, voxel_size_nm=voxel_size_nm)
     for name, volume in values.items():
@@ -59,6 +63,7 @@ def in_shells(
             shells,
             voxel_size_nm=voxel_size_nm,
             error_draws=draws,
+            correlation_length_nm=correlated_nm[name],
             estimate="posterior mean" if error_draws else "unbiased",
         )
         means[name], sds[name], errors[name] = profile.mean, profile.sd, profile.standard_error

@@ -212,7 +212,7 @@ def _truth(path: Path) -> Arrays:
         profile = particles.depth_profile(values, shells, voxel_size_nm=constants.SCAN_STEP_NM)
         columns |= {f"{name}_{what}_mean": profile.mean, f"{name}_{what}_sd": profile.sd}
         if name in ("Mn", "Co", "Ni"):
-            means[f"{name}_rich_percent"] = float(np.mean(values[inside] > 100 / 6) * 100)
+            means[f"{name}_rich_percent"] = float(np.mean(values[inside] > 100 * constants.METAL_RICH_FRACTION) * 100)
     metals = atoms * (truth["Mn"] + truth["Co"] + truth["Ni"])
     means["rock_salt_percent_of_visible_atom"] = float(100 * np.nansum(truth["rock_salt"] * atoms) / atoms.sum())
     means["rock_salt_percent_of_metal"] = float(100 * np.nansum(truth["rock_salt"] * metals) / np.nansum(metals))
