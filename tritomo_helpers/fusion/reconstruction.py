@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import alignment as alignments
-from .._typing import Bools
+from .._typing import Bools, Floats32
 from .._validation import check_option, check_shape
 from ..containers import TiltSeries, Tomogram
 from ..spectroscopy.detectors import Detectors
@@ -52,6 +52,8 @@ class Fused:
         What the engine was given.
     detector : Detection or None
         Noise of the scores, and thresholds.
+    error_draws : ndarray, shape (draw, element, voxel of the particle), or None
+        Draws of the errors of the fractions, for what is computed from many voxels.
     """
 
     fractions: Mapping[str, Tomogram]
@@ -61,6 +63,7 @@ class Fused:
     choices: dict[str, Any]
     data: FractionData | None = None
     detector: Detection | None = None
+    error_draws: Floats32 | None = None
 
     @property
     def mask(self) -> Bools:
@@ -197,6 +200,7 @@ def reconstruct(
         choices,
         data,
         detector,
+        volumes.error_draws,
     )
 
 

@@ -147,7 +147,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
     # Measured on homogeneous particles: with ADF taken as proportional to matter nearly every one has a depth trend.
     inverted = PROPORTIONAL not in density.limits
     raw = next(iter(lines.intensities.values()))  # for its geometry: the density is known already
-    # No draws and no clusters here: draws are wanted as they are, and clusters as a verdict.
+    # Clusters are wanted as a verdict, not as a map: one radius is enough.
     fused = fusion.reconstruct(
         raw,
         lines,
@@ -156,19 +156,17 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         density=density.matter.replace(values=np.maximum(density.matter.values, 0)),
         mask=inside,
         rng=np.random.default_rng(0),
-        n_draws=0,
         radii_nm=(6.5,),
         extra_atoms={"Li": LITHIUM_PER_VISIBLE_ATOM},
         adf_contrast=True,
         read_as=NCM111_ATOMS_PER_NM3 if inverted else None,
     )
     assert fused.data is not None
-    rng = np.random.default_rng(1)
+    assert fused.error_draws is not None
     prior = fused.choices["prior"]
-    solved = engine.solve(fused.data, prior, n_draws=12, rng=rng, truth_prior=fused.choices["prior_of_errors"])
-    values = {el: solved.fractions[i] for i, el in enumerate(lines.elements)}
-    draws = {el: solved.error_draws[:, i] for i, el in enumerate(lines.elements)}
-    standard_errors = {el: solved.standard_errors[i] for i, el in enumerate(lines.elements)}
+    values = {el: np.asarray(fused.fractions[el].values, dtype=np.float32) for el in lines.elements}
+    standard_errors = {el: np.asarray(fused.standard_errors[el].values, dtype=np.float32) for el in lines.elements}
+    draws = {el: fused.error_draws[:, i] for i, el in enumerate(lines.elements)}
     found = estimates(fused.data, lines.elements, FIXED_PRIOR, rng=np.random.default_rng(2))
     shares = in_shells(
         values,
