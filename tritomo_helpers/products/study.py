@@ -215,7 +215,8 @@ def _truth(path: Path) -> Arrays:
             means[f"{name}_rich_percent"] = float(np.mean(values[inside] > 100 * constants.METAL_RICH_FRACTION) * 100)
     metals = atoms * (truth["Mn"] + truth["Co"] + truth["Ni"])
     means["rock_salt_percent_of_visible_atom"] = float(100 * np.nansum(truth["rock_salt"] * atoms) / atoms.sum())
-    means["rock_salt_percent_of_metal"] = float(100 * np.nansum(truth["rock_salt"] * metals) / np.nansum(metals))
+    # Half of the visible atoms of rock salt are metals.
+    means["rock_salt_percent_of_metal"] = float(100 * np.nansum(truth["rock_salt"] * atoms / 2) / np.nansum(metals))
     means["volume_nm3"] = float(inside.sum() * constants.SCAN_STEP_NM**3)
     return {
         "true_names": np.array(list(means)),
