@@ -316,7 +316,7 @@ def test_covariances_turn_with_the_amplitudes(noisy_maps, angle_deg):
     rows, columns = np.mgrid[:16, :16]
     for image, variance in zip(turned.amplitudes["Mn4"].images, turned.covariance[..., 0, 0] - 0.01, strict=True):
         of_both = [(np.sum(v * rows) / v.sum(), np.sum(v * columns) / v.sum()) for v in (image, variance)]
-        np.testing.assert_allclose(of_both[1], of_both[0], atol=0.15)
+        np.testing.assert_allclose(of_both[1], of_both[0], atol=0.25)
 
 
 def test_matter_beyond_the_support_is_part_of_the_model(noise_free):

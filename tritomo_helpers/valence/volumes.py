@@ -282,8 +282,8 @@ def _check_grid(maps: ValenceMaps, density: Tomogram, mask: Bools) -> None:
 def _state_sds(mean_fractions: Floats) -> tuple[tuple[float, ...] | None, ...]:
     """Relative variations to try: all alike, or one state of three or more that hardly varies.
 
-    Which state is rarest is read from the sums of the maps, never from a truth, and only orders the search: it walks
-    from None to its neighbors, and the rarest has the least to vary. Counts set aside decide whether any is quiet.
+    Any state may be the quiet one, the rarest in steps: it has the least to vary. Which is rarest is read from the sums
+    of the maps, never from a truth, and whether any is quiet, counts set aside decide.
     """
     n_states = len(mean_fractions)
     if n_states < 3:
