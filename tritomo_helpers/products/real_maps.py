@@ -184,7 +184,7 @@ def nanocrystals(
 
     ``cobalt_share`` : float (map, depth), Co / (Co + Mn) of all pixels between two depths below the outline of the
     crystals, from the counts and from the fused maps; ``depth_px`` : float (depth,), their middle. ``maps`` : float16
-    (map, element, y, x), each divided by its 99.9th percentile, pixels added up 2 x 2; ``dark_field`` likewise.
+    (map, element, y, x), each divided by its 99.9th percentile, pixels added up 4 x 4; ``dark_field`` likewise.
     """
     import numpy as np
 
@@ -231,9 +231,9 @@ def cobalt_share(maps: Mapping[str, Any], dark_field: Any, *, depths_px: Sequenc
 
 
 def _small(image: Any) -> Any:
-    """Add pixels up 2 x 2 and divide by the 99.9th percentile."""
+    """Add pixels up 4 x 4 and divide by the 99.9th percentile."""
     import numpy as np
 
-    n_y, n_x = (n // 2 for n in image.shape)
-    binned = image[: 2 * n_y, : 2 * n_x].reshape(n_y, 2, n_x, 2).sum(axis=(1, 3))
+    n_y, n_x = (n // 4 for n in image.shape)
+    binned = image[: 4 * n_y, : 4 * n_x].reshape(n_y, 4, n_x, 4).sum(axis=(1, 3))
     return (binned / np.quantile(binned, 0.999)).astype(np.float16)
