@@ -58,6 +58,7 @@ def _add_pipeline(commands: Any) -> None:
     single.set_defaults(run=_process)
     several = commands.add_parser("study", help="several particles: one table, one report")
     several.add_argument("sources", nargs="+", metavar="NAME|PATH")
+    several.add_argument("--stages", nargs="+", metavar="STAGE", help="what each has been through, one a source")
     several.set_defaults(run=_study)
     for parser in (single, several):
         parser.add_argument("--out", required=parser is several, metavar="DIR", help="folder of the results")
@@ -84,7 +85,9 @@ def _process(arguments: argparse.Namespace) -> int:
 def _study(arguments: argparse.Namespace) -> int:
     from . import pipeline
 
-    folder = pipeline.study(arguments.sources, out=arguments.out, method=arguments.method, progress=True)
+    folder = pipeline.study(
+        arguments.sources, out=arguments.out, method=arguments.method, stages=arguments.stages, progress=True
+    )
     with (folder / "particles.csv").open(encoding="utf-8", newline="") as table:
         states = [row["state"] for row in csv.DictReader(table)]
     print(f"{folder / 'report.html'}: {', '.join(f'{states.count(s)} {s}' for s in dict.fromkeys(states))}")
