@@ -1,6 +1,8 @@
 # Every target makes .venv from the hash-locked requirements first, when it is missing or older than the lock.
 PY := .venv/bin/python
 export PYTHONUNBUFFERED = 1
+# Empty, so that compiled modules are kept: without them every kernel and every test process compiles for seconds.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help book test lint format acceptance bench products study offline serve lab lock clean
 .DEFAULT_GOAL := help
@@ -19,7 +21,8 @@ test: .venv/.installed ## Run the tests (about 5 minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not acceptance" --numprocesses 2 --dist loadfile
 
 acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages; CASE= as for bench
-	@$(if $(CASE),TRITOMO_BENCH_CASE="$(CASE)") $(PY) -m pytest -m acceptance
+	@OMP_NUM_THREADS=1 $(if $(CASE),TRITOMO_BENCH_CASE="$(CASE)") \
+		$(PY) -m pytest -m acceptance --numprocesses 2 --dist loadgroup
 
 lint: .venv/.installed ## Check style, types, import layers and that notebooks are stripped
 	@$(PY) -m ruff check .

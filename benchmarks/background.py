@@ -46,7 +46,7 @@ def fit_one(counts: np.ndarray, low: np.ndarray, candidate: eels.Candidate, mode
         fitted, start = pre | post, [50.0, 2.0, 30.0, 4.0, 0.0, 0.0, 0.0]
         behind = post[fitted]
 
-        def extended(
+        def extended(  # noqa: PLR0917  (curve_fit gives parameters by position)
             at: np.ndarray, a: float, b: float, c: float, d: float, f: float, e: float, g: float
         ) -> np.ndarray:
             return a * at**-b + c * at**-d + f + np.where(behind, e * at + g, 0)

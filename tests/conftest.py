@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import os
 import re
+import sys
 import threading
 import time
 from urllib.parse import unquote
@@ -13,6 +14,15 @@ import pytest
 import yaml
 
 mpl.use("Agg")
+# jsonschema would build 38 grammars of internationalized addresses (5 s a process); no schema here has such a field.
+sys.modules.setdefault("rfc3987_syntax", None)
+
+
+def pytest_collection_modifyitems(items):
+    """With ``--dist loadgroup`` a file stays together, for what its tests share; a test may name a group of its own."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(trylast=True)

@@ -334,7 +334,14 @@ def test_tables_of_the_study_that_are_stale_are_told(monkeypatch, capsys):
 # A shell without voxels has no mean, in the result that is kept as in the one computed again.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")
 @pytest.mark.acceptance
-@pytest.mark.parametrize("name", [n for n in COMMITTED if not REAL[n].in_study or n in RECOMPUTED_OF_STUDY])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.xdist_group(n))
+        for n in COMMITTED
+        if not REAL[n].in_study or n in RECOMPUTED_OF_STUDY
+    ],
+)
 def test_committed_products_are_what_the_code_computes(name, monkeypatch):
     """Numbers within the tolerance of the recipe, in the unit of each array; text up to its numbers."""
     use_real_products(monkeypatch)

@@ -111,12 +111,9 @@ def folded(cells: list[Any]) -> list[Any]:
         elif kind in ("asks", "boxes"):
             page += [box(html_of(output)) for output in cell.outputs]
         else:
-            if prepared:
-                page.append(_merged(prepared))
-                prepared.clear()
-            if "remove-input" not in cell.metadata.get("tags", []) and not is_visible(cell, section):
-                _hide(cell)
-            page.append(cell)
+            page += [_merged(prepared)] if prepared else []
+            prepared.clear()
+            page.append(cell if is_visible(cell, section) else _hidden(cell))
     flush()
     return page
 
@@ -135,22 +132,24 @@ def html_of(output: Any) -> str:
     return "".join(output.get("data", {}).get("text/html", ""))
 
 
-def _hide(cell: Any) -> None:
-    """Fold the code of a cell; its output stays in view."""
+def _hidden(cell: Any) -> Any:
+    """Return a cell with its code folded, if it is shown at all; its output stays in view."""
+    if "remove-input" in cell.metadata.get("tags", []):
+        return cell
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     cell.metadata["mystnb"] = {
         **cell.metadata.get("mystnb", {}),
         "code_prompt_show": PREPARED,
         "code_prompt_hide": PREPARED,
     }
+    return cell
 
 
 def _merged(cells: list[Any]) -> Any:
     """Return one folded cell with the code of several."""
     cell = nbformat.v4.new_code_cell("\n\n".join(c.source.strip() for c in cells))
     cell.execution_count = cells[-1].execution_count
-    _hide(cell)
-    return cell
+    return _hidden(cell)
 
 
 def _checked(cells: list[Any]) -> list[Any]:

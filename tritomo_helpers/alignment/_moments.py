@@ -89,7 +89,9 @@ def fit(
         )
         slopes = [[-_slope(m), np.zeros_like(m), -_slope(f)], [-_slope(f), m, -y * m - _slope(s)]]
         weights = [1.0, float((window * mass).sum() / (window * second).sum())]
-        step, turned, error = _solve(conditions[:2], [mass, first], slopes, weights, window, fit_rotation)
+        step, turned, error = _solve(
+            conditions[:2], [mass, first], slopes, weights, window=window, fit_rotation=fit_rotation
+        )
         shifts_px = shifts_px + turn(step, -rotation_deg)
         rotation_deg += turned
         if np.abs(step).max() < tolerance_px and abs(np.deg2rad(turned)) * y.size / 2 < tolerance_px:
@@ -148,6 +150,7 @@ def _solve(
     data: list[Floats],
     slopes: list[list[Floats]],
     weights: list[float],
+    *,
     window: Floats,
     fit_rotation: bool,
 ) -> tuple[Floats, float, float]:

@@ -126,11 +126,11 @@ def crystal(name: str) -> Crystal:
             (_expand([[0, 0, 0.5]], _OBVERSE), _LI),
             (_expand([[0, 0, z], [0, 0, -z]], _OBVERSE), _O),
         ]
-        return _crystal(name, "Li(TM)O2", "R-3m", lattice, groups, ((1, 0, 0), (1, 2, 0), (0, 0, 1)))
+        return _crystal(name, "Li(TM)O2", "R-3m", lattice, groups, view=((1, 0, 0), (1, 2, 0), (0, 0, 1)))
     view = ((1, -1, 0), (1, 1, -2), (1, 1, 1))
     if name == "rock salt":
         groups = [(_expand([[0, 0, 0]], _FCC), _TM), (_expand([[0.5, 0.5, 0.5]], _FCC), _O)]
-        return _crystal(name, "(TM)O", "Fm-3m", ROCK_SALT_LATTICE_NM * np.eye(3), groups, view)
+        return _crystal(name, "(TM)O", "Fm-3m", ROCK_SALT_LATTICE_NM * np.eye(3), groups, view=view)
     # Fd-3m, origin at the center of symmetry (choice 2): 8a, 16d and 32e.
     u = _SPINEL_U
     lithium = [[1 / 8, 1 / 8, 1 / 8], [7 / 8, 3 / 8, 3 / 8]]
@@ -139,7 +139,7 @@ def crystal(name: str) -> Crystal:
         [[u, u, u], [-u + 1 / 4, -u + 1 / 4, u], [-u + 1 / 4, u, -u + 1 / 4], [u, -u + 1 / 4, -u + 1 / 4]],
     )
     groups = [(_expand(metal, _FCC), _TM), (_expand(lithium, _FCC), _LI), (_expand([*first, *-first], _FCC), _O)]
-    return _crystal(name, "Li(TM)2O4", "Fd-3m", SPINEL_LATTICE_NM * np.eye(3), groups, view)
+    return _crystal(name, "Li(TM)2O4", "Fd-3m", SPINEL_LATTICE_NM * np.eye(3), groups, view=view)
 
 
 def _crystal(
@@ -148,6 +148,7 @@ def _crystal(
     space_group: str,
     lattice: NDArray[np.float64],
     groups: list[tuple[NDArray[np.float64], Mapping[str, float]]],
+    *,
     view: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
 ) -> Crystal:
     positions = np.concatenate([sites for sites, _ in groups])

@@ -215,12 +215,7 @@ class _Downloader:
                 raise _NotThere("the server's name could not be resolved; is there a network?") from error
             raise
         with response:
-            if response.status_code == 416:  # nothing beyond what we have: start again
-                part.unlink(missing_ok=True)
-                raise requests.ConnectionError("the server could not resume the download")
-            if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
-                raise _NotThere(f"HTTP {response.status_code} {response.reason}")
-            response.raise_for_status()
+            _check_status(response, part)
             resumes = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
                 f"bytes {have}-"
             )
@@ -244,12 +239,24 @@ class _Downloader:
         if size is not None and have > size:
             part.unlink()
             raise _NotThere(f"more than the {size} bytes of the manifest, so the file was not kept")
-        if size is not None and part.stat().st_size < size:
+        have = part.stat().st_size
+        if size is not None and have < size:
             if "Content-Length" in response.headers:  # all that the server meant to send: another file, or a notice
-                found = part.stat().st_size
                 part.unlink()
-                raise _NotThere(f"{found} bytes instead of {size}, so the file was not kept")
-            raise requests.ConnectionError(f"broke off after {part.stat().st_size} of {size} bytes")
+                raise _NotThere(f"{have} bytes instead of {size}, so the file was not kept")
+            raise requests.ConnectionError(f"broke off after {have} of {size} bytes")
+
+
+def _check_status(response: Any, part: Path) -> None:
+    """Raise _NotThere where asking again is of no use, and an error of requests where it may be."""
+    import requests
+
+    if response.status_code == 416:  # nothing beyond what we have: start again
+        part.unlink(missing_ok=True)
+        raise requests.ConnectionError("the server could not resume the download")
+    if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
+        raise _NotThere(f"HTTP {response.status_code} {response.reason}")
+    response.raise_for_status()
 
 
 def _remove_link(path: Path) -> None:

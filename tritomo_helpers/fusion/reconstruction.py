@@ -162,7 +162,7 @@ def reconstruct(
     particle = particle_mask(values) if mask is None else np.asarray(mask, dtype=bool)
     check_shape(particle, "mask", values.shape, remedy="it must cover the maps, on the grid of the density")
     if method == "published":
-        return _published(adf, checked, k_factors, density, particle, alignment, options)
+        return _published(adf, checked, k_factors, density, mask=particle, alignment=alignment, options=options)
     rng = np.random.default_rng(0) if rng is None else rng
     of_choice = {name: options.pop(name) for name in ("min_gain", "n_splits") if name in options}
     data = fraction_data(
@@ -237,6 +237,7 @@ def _published(
     maps: ElementMaps,
     k_factors: Mapping[str, float],
     density: Tomogram,
+    *,
     mask: Any,
     alignment: alignments.Alignment | None,
     options: dict[str, Any],

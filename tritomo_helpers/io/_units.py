@@ -27,7 +27,7 @@ def factor(units: str, to: str) -> float:
     plain = clean(units)
     if plain in _NO_UNITS:
         return math.nan
-    known = next((value for kind, names in _KNOWN.items() for name, value in names.items() if name == plain), None)
+    known = next((value for names in _KNOWN.values() for name, value in names.items() if name == plain), None)
     if known is not None:
         return _KNOWN[to].get(plain, math.nan)
     return _parsed(plain, to)

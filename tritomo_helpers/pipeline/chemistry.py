@@ -128,7 +128,7 @@ def compose(
     mean, error = mean_of(corrected, {el: errors[el] * corrected[el] / totals[el] for el in lines.elements}, k)
     result = Composition(mean, error, totals, k, choices=tuple(choices), warnings=tuple(said))
     if method == "paper":
-        return _as_paper(result, lines, aligned, density, particle, null)
+        return _as_paper(result, lines, aligned, density, particle, null=null)
     if not known:
         return replace(result, not_done="the density of this material is not known, nor how it absorbs")
     if max(aligned.series.images.shape[1:]) > LARGE_PX:
@@ -201,7 +201,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
 
 
 def _as_paper(
-    result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle, null: Null | None
+    result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle, *, null: Null | None
 ) -> Composition:
     """Every element by GENFIRE, as the paper does, with the rich voxels that its null has.
 

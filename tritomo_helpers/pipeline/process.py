@@ -161,7 +161,7 @@ class _Run:
         return 3 + ("eds" in self.understood.channels) + self.has_eels * (1 + (self.options.method == "best"))
 
     def align(self) -> stages.Aligned:
-        return self.keep("align", stages.align, stages.Aligned, lambda: stages.align(self._adf()), ("adf",))
+        return self.keep("align", stages.align, stages.Aligned, lambda: stages.align(self._adf()), roles=("adf",))
 
     def fit_losses(self, aligned: stages.Aligned) -> ValenceMaps:
         references = self.options.references
@@ -176,8 +176,8 @@ class _Run:
                 references=references,
                 **self.understood.optics,
             ),
-            ("core_loss", "low_loss"),
-            spectra.digest_of(references),
+            roles=("core_loss", "low_loss"),
+            settings=spectra.digest_of(references),
         )
 
     def reconstruct(self, aligned: stages.Aligned, maps: ValenceMaps | None) -> stages.Density:
@@ -190,8 +190,8 @@ class _Run:
             stages.reconstruct,
             stages.Density,
             lambda: stages.reconstruct(aligned, method=method, **given),
-            ("adf",),
-            method,
+            roles=("adf",),
+            settings=method,
         )
 
     def measure(self, density: stages.Density, aligned: stages.Aligned) -> stages.Particle:
@@ -208,8 +208,8 @@ class _Run:
             chemistry.fit,
             chemistry.Lines,
             lambda: chemistry.fit(self._spectra("eds"), aligned, elements=elements, **beam),
-            ("eds",),
-            list(elements),
+            roles=("eds",),
+            settings=list(elements),
         )
         best = options.method == "best"
         k, source = committed.k_factors(
@@ -229,8 +229,12 @@ class _Run:
             lambda: chemistry.compose(
                 lines, aligned, density, particle, k_factors=k, k_source=source, method=options.method, null=null
             ),
-            (),
-            {"method": options.method, "k": k, "source": source, "null": None if null is None else null.rich.tolist()},
+            settings={
+                "method": options.method,
+                "k": k,
+                "source": source,
+                "null": None if null is None else null.rich.tolist(),
+            },
         )
 
     def valence(
@@ -261,8 +265,8 @@ class _Run:
                 particle,
                 references=references,
             ),
-            ("core_loss", "low_loss"),
-            spectra.digest_of(references),
+            roles=("core_loss", "low_loss"),
+            settings=spectra.digest_of(references),
         )
 
     def _adf(self) -> TiltSeries:
@@ -289,6 +293,7 @@ class _Keeper:
         code: Callable[..., Any],
         kind: type[T],
         make: Callable[[], T],
+        *,
         roles: Sequence[str] = (),
         settings: Any = None,
     ) -> T:

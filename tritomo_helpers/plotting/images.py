@@ -39,7 +39,7 @@ def _color_map(cmap: Any, quantity: str) -> Any:
     return (mpl.colormaps[cmap] if isinstance(cmap, str) else cmap).with_extremes(bad="0.85")
 
 
-def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any, pixel_size_nm: float | None) -> Any:
+def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any, *, pixel_size_nm: float | None) -> Any:
     """Draw one image without axes ticks, with a scale bar when the pixel size is known."""
     artist = axes.imshow(image, vmin=low, vmax=high, cmap=colors)
     axes.set_xticks([])
@@ -110,7 +110,7 @@ def show_image(
         ratio = picture.shape[0] / picture.shape[1]
         width = 4.6 if quantity else 3.9
         _, ax = plt.subplots(figsize=(width, float(np.clip(0.35 + 3.6 * ratio, 1.6, 6.0))))
-    artist = _draw(ax, picture, low, high, _color_map(cmap, quantity), pixel_size_nm)
+    artist = _draw(ax, picture, low, high, _color_map(cmap, quantity), pixel_size_nm=pixel_size_nm)
     ax.set_title(title)
     name_directions(ax, directions)
     if outlines:
@@ -198,7 +198,7 @@ def show_images(
     axes = grid.ravel()
     colors = _color_map(cmap, quantity)
     for i, picture in enumerate(pictures):
-        artist = _draw(axes[i], picture, low, high, colors, sizes[i])
+        artist = _draw(axes[i], picture, low, high, colors, pixel_size_nm=sizes[i])
         axes[i].set_title(titles[i] if titles else "")
         name_directions(axes[i], directions)
         add_outlines(axes[i], borders[i])

@@ -227,7 +227,7 @@ class Eels:
     fluorine_per_nm2: float = 0.0
     counting_noise: bool = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: C901  (a list of checks; in parts it would make every twin stale)
         _check_axis(self.n_channels, self.dispersion_ev, "dispersion_ev")
         for name in (
             "gain",

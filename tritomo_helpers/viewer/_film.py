@@ -79,7 +79,12 @@ def show_turntable(
     half_nm = max(_reach_nm(next(iter(rows.values()))[name]) for name in names)
     panels = {
         name: _panels(
-            [volumes[name] for volumes in rows.values()], list(scales.values()), angles, half_nm, cut, depth_nm
+            [volumes[name] for volumes in rows.values()],
+            list(scales.values()),
+            angles,
+            half_nm,
+            cut=cut,
+            depth_nm=depth_nm,
         )
         for name in names
     }
@@ -136,6 +141,7 @@ def _panels(
     scales: Sequence[Scale],
     angles_deg: Floats,
     half_nm: float,
+    *,
     cut: Sequence[str],
     depth_nm: float,
 ) -> list[list[NDArray[np.uint8]]]:

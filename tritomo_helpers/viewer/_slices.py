@@ -74,7 +74,7 @@ def show_volume(
     True
     """
     check_tomogram(tomogram, "tomogram")
-    return _volumes([tomogram], [""], alt, quantity, limits, cmap, start)
+    return _volumes([tomogram], [""], alt, quantity, limits=limits, cmap=cmap, start=start)
 
 
 def show_pair(
@@ -135,7 +135,7 @@ def show_pair(
             got=f"{other.voxel_size_nm} nm",
             remedy="sample both on one grid",
         )
-    return _volumes([truth, other], list(labels), alt, quantity, limits, cmap, start)
+    return _volumes([truth, other], list(labels), alt, quantity, limits=limits, cmap=cmap, start=start)
 
 
 def show_tilt_series(
@@ -197,7 +197,7 @@ def show_tilt_series(
         {"across": 2, "down": 0, "through": 1, "name": "sinogram", "scale": 0},
     ]
     text = tilt_series.label if quantity is None else quantity
-    return _viewer([values], [""], axes, planes, [0, 2, 1], alt, text, limits, cmap)
+    return _viewer([values], [""], axes, planes, order=[0, 2, 1], alt=alt, quantity=text, limits=limits, cmap=cmap)
 
 
 def _volumes(
@@ -205,6 +205,7 @@ def _volumes(
     labels: list[str],
     alt: str,
     quantity: str | None,
+    *,
     limits: tuple[float, float] | None,
     cmap: str | None,
     start: tuple[int, int, int] | None,
@@ -224,7 +225,7 @@ def _volumes(
         {"across": 1, "down": 0, "through": 2, "name": "y–z slice", "scale": pixel},
     ]
     text = tomograms[0].quantity if quantity is None else quantity
-    return _viewer(volumes, labels, axes, planes, [2, 1, 0], alt, text, limits, cmap)
+    return _viewer(volumes, labels, axes, planes, order=[2, 1, 0], alt=alt, quantity=text, limits=limits, cmap=cmap)
 
 
 def _axis(name: str, n: int, pixel_nm: float) -> dict[str, Any]:
@@ -239,6 +240,7 @@ def _viewer(
     labels: list[str],
     axes: list[dict[str, Any]],
     planes: list[dict[str, Any]],
+    *,
     order: list[int],
     alt: str,
     quantity: str,
@@ -276,7 +278,7 @@ def _viewer(
         "stretch": axes[0]["name"] == "tilt",
         "help": _HELP,
     }
-    still = _still(volumes, labels, axes, planes, title, low / 10.0**exponent, high / 10.0**exponent, cmap, exponent)
+    still = _still(volumes, labels, axes, planes, title=title, limits=(low, high), cmap=cmap, exponent=exponent)
     return Viewer("slices", alt, config, still)
 
 
@@ -285,15 +287,16 @@ def _still(
     labels: Sequence[str],
     axes: list[dict[str, Any]],
     planes: list[dict[str, Any]],
+    *,
     title: str,
-    low: float,
-    high: float,
+    limits: tuple[float, float],
     cmap: str,
     exponent: int,
 ) -> bytes:
     """Draw the first view as a picture, for where scripts do not run."""
     from matplotlib.figure import Figure
 
+    low, high = (value / 10.0**exponent for value in limits)
     figure = Figure(figsize=(2.4 * len(planes) + 0.8, 2.5 * len(volumes) + 0.2), layout="constrained")
     grid = figure.subplots(len(volumes), len(planes), squeeze=False)
     for row, values, label in zip(grid, volumes, labels, strict=True):

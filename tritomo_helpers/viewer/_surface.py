@@ -99,12 +99,7 @@ def show_surface(
         raise fail("tomogram", expected="at least one", got="an empty mapping", remedy="give {label: Tomogram}")
     for name, body in parts.items():
         check_tomogram(body, name or "tomogram")
-    for what, option in (("level", level), ("color", color), ("opacity", opacity)):
-        unknown = sorted(set(option) - set(parts)) if isinstance(option, Mapping) else []
-        if unknown:
-            raise fail(
-                what, expected=f"labels among {list(parts)}", got=unknown, remedy="use the labels of the tomograms"
-            )
+    _check_labels({"level": level, "color": color, "opacity": opacity}, parts)
     sizes = {p.voxel_size_nm for p in parts.values()}
     if len(sizes) > 1:
         raise fail("tomogram", expected="one voxel size", got=sorted(sizes), remedy="sample all on one grid")
@@ -145,6 +140,16 @@ def show_surface(
     if scale:
         config["bar"] = scale.bar
     return Viewer("surface", alt, config, _still(stills, radius, tilt_deg, elevation_deg, scale))
+
+
+def _check_labels(options: Mapping[str, Any], parts: Mapping[str, Tomogram]) -> None:
+    """Raise ValueError if an option is given for a label that no tomogram has."""
+    for what, option in options.items():
+        unknown = sorted(set(option) - set(parts)) if isinstance(option, Mapping) else []
+        if unknown:
+            raise fail(
+                what, expected=f"labels among {list(parts)}", got=unknown, remedy="use the labels of the tomograms"
+            )
 
 
 def _known(name: str, parts: Mapping[str, Tomogram]) -> str:
