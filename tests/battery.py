@@ -157,7 +157,8 @@ def bad_values(parameter: inspect.Parameter) -> Iterator[tuple[str, Any, bool]]:
     optional = "None" in kind
     if kind in ("<class 'float'>", "float", "float | None"):
         yield from ((label, v, not (optional and v is None)) for label, v in NO_NUMBER.items())
-        yield from (("nan", float("nan"), True), ("inf", float("inf"), False), ("numpy", np.float32(1), False))
+        nan_is_wrong = not _is_unknown(parameter.default)
+        yield from (("nan", float("nan"), nan_is_wrong), ("inf", float("inf"), False), ("numpy", np.float32(1), False))
     elif kind in ("<class 'int'>", "int", "int | None"):
         yield from ((label, v, not (optional and v is None)) for label, v in NO_COUNT.items())
         yield "numpy", np.int64(2), False
@@ -171,6 +172,11 @@ def bad_values(parameter: inspect.Parameter) -> Iterator[tuple[str, Any, bool]]:
     elif "ArrayLike" in kind:
         yield from ((label, v, not (optional and v is None)) for label, v in NO_ARRAY.items())
         yield from ((label, v, False) for label, v in SOFT_ARRAY.items())
+
+
+def _is_unknown(default: Any) -> bool:
+    """Return whether a parameter stays NaN until it is known."""
+    return isinstance(default, float) and np.isnan(default)
 
 
 def verdict(case: Case) -> str | None:

@@ -18,7 +18,9 @@ KNOWN = Path(__file__).with_name("bad_input_known.txt")
 
 
 def is_result(item):
-    return inspect.isclass(item) and dataclasses.is_dataclass(item) and not hasattr(item, "__post_init__")
+    """A NamedTuple is one, too."""
+    is_record = inspect.isclass(item) and (dataclasses.is_dataclass(item) or hasattr(item, "_fields"))
+    return is_record and not hasattr(item, "__post_init__")
 
 
 FUNCTIONS = {

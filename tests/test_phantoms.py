@@ -70,8 +70,8 @@ TRUTHS = {
 }
 
 SAMPLINGS = [
-    64,
-    pytest.param(48, marks=pytest.mark.acceptance),
+    48,
+    pytest.param(64, marks=pytest.mark.acceptance),
     pytest.param(96, marks=pytest.mark.acceptance),
 ]
 

@@ -5,9 +5,10 @@ import functools
 import inspect
 import operator
 import types
+import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -162,12 +163,17 @@ def check_increasing(values: ArrayLike, what: str, *, n: int | None = None) -> N
     return array
 
 
-def checked(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def checked(function: type[R]) -> type[R]: ...
+@overload
+def checked(function: Callable[P, R]) -> Callable[P, R]: ...
+def checked(function: Any) -> Any:
     """Refuse arguments of another kind than the signature says, before the function does any work.
 
     The annotations are the rule: a ``float`` is a real number and not NaN, an ``int`` a whole number (3.0 is none), a
     ``bool`` True or False, a ``str`` text, an ``ArrayLike`` numbers (no text, dates, objects or complex numbers), a
-    ``Mapping`` is looked into, and a class is what it says. What the values mean is for the function to check.
+    ``Mapping`` is looked into, and a class is what it says. What the values mean is for the function to check. Of a
+    class, the arguments that make an instance are checked; it goes above ``@dataclass``.
 
     Examples
     --------
@@ -181,25 +187,38 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         ...
     ValueError: n_times: expected a whole number, got 2.0. To fix: give an integer.
     """
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
     signature = inspect.signature(function)
-    rules = {name: _rule(parameter.annotation, function) for name, parameter in signature.parameters.items()}
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    rules = {
+        name: rule
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in several and (rule := _rule(parameter.annotation, function)) is not Any
+    }
+
+    # A number whose default is NaN may be unknown.
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    unknown = {name for name, value in defaults.items() if isinstance(value, float) and np.isnan(value)}
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given: Mapping[str, Any] = {}
         with contextlib.suppress(TypeError):  # too few, too many, misspelt: Python says it better
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
-                if signature.parameters[name].kind not in (
-                    inspect.Parameter.VAR_KEYWORD,
-                    inspect.Parameter.VAR_POSITIONAL,
-                ):
-                    _check_kind(value, name, rules[name])
+            given = signature.bind(*args, **kwargs).arguments
+        for name, value in given.items():
+            if name in rules and not (name in unknown and isinstance(value, float) and np.isnan(value)):
+                _check_kind(value, name, rules[name])
         return function(*args, **kwargs)
 
     return call
 
 
 def _rule(annotation: Any, function: Callable[..., Any]) -> Any:
-    """Return an annotation as an object; one that only the type checker can read is no rule."""
+    """Return an annotation as an object; none, and one that only the type checker can read, is no rule."""
+    if annotation is inspect.Parameter.empty:
+        return Any
     if isinstance(annotation, str):
         try:
             annotation = eval(annotation, inspect.unwrap(function).__globals__)  # as typing.get_type_hints does
@@ -214,17 +233,19 @@ def _rule(annotation: Any, function: Callable[..., Any]) -> Any:
 def _check_kind(value: Any, what: str, rule: Any) -> None:
     """Raise ValueError unless a value is of a kind that an annotation allows."""
     if rule == ArrayLike:
-        return _check_numbers(value, what)
+        return check_numbers(value, what)
     options = get_args(rule) if get_origin(rule) in (Union, types.UnionType) else (rule,)
     if type(None) in options and value is None:
         return None
     if set(get_args(ArrayLike)) <= set(options):  # a union with ArrayLike is flat
         others = [o for o in options if o not in get_args(ArrayLike)]
-        return None if _is_any(value, others) else _check_numbers(value, what)
+        return None if _is_any(value, others) else check_numbers(value, what)
     known = [o for o in options if _class_of(o) is not None]
     if len(known) < len(options) or _is_any(value, options):
         if isinstance(value, Mapping):
             _check_entries(value, what, options)
+        elif isinstance(value, list | tuple | np.ndarray):
+            _check_items(value, what, options)
         return None
     words, remedy = _WORDS.get(known[0], ("", ""))
     names = " or ".join(_class_of(o).__name__ for o in known if o is not type(None))
@@ -242,7 +263,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
 def _class_of(option: Any) -> Any:
     """Return the class that isinstance can ask for, or None where an annotation has none."""
     plain = get_origin(option) or option
-    return plain if isinstance(plain, type) else None
+    return plain if isinstance(plain, type) and plain is not Any and not typing.is_typeddict(plain) else None
 
 
 def _is_any(value: Any, options: Iterable[Any]) -> bool:
@@ -260,7 +281,8 @@ def _is(value: Any, kind: type) -> bool:
     if kind is np.ndarray and hasattr(value, "dtype") and hasattr(value, "shape"):
         return True  # Dask arrays and memory maps, too
     if kind in (tuple, list, Sequence, Collection, Iterable):  # arrays are sequences here, text is none
-        return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+        keyed = kind is not Iterable and isinstance(value, Mapping)
+        return isinstance(value, Iterable) and not keyed and not isinstance(value, str | bytes)
     return isinstance(value, Mapping if kind is dict else kind)
 
 
@@ -271,7 +293,16 @@ def _check_entries(value: Mapping[Any, Any], what: str, options: Iterable[Any]) 
         _check_kind(entry, f"{what}[{key!r}]", get_args(rule)[1])
 
 
-def _check_numbers(value: Any, what: str) -> None:
+def _check_items(value: Any, what: str, options: Iterable[Any]) -> None:
+    """Raise ValueError unless what a sequence holds is of the kind asked for, where that is arrays or a class."""
+    rules = [get_args(o)[0] for o in options if _class_of(o) in (Sequence, Iterable, Collection) and get_args(o)]
+    if len(rules) != 1 or rules[0] in (float, int, bool, str):
+        return
+    for index, item in enumerate(value if isinstance(value, list | tuple) else value[:1] if value.ndim else ()):
+        _check_kind(item, f"{what}[{index}]", rules[0])
+
+
+def check_numbers(value: Any, what: str) -> None:
     """Raise ValueError unless a value is a number or an array of real numbers; lazy arrays are not computed."""
     dtype = getattr(value, "dtype", None)
     if dtype is None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._representation import short_repr
-from ._validation import check_increasing, check_ndim, check_positive, check_shape, fail
+from ._validation import check_increasing, check_ndim, check_numbers, check_positive, check_shape, checked, fail
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -186,6 +186,7 @@ class Tomogram(_Container):
         self._set("voxel_size_nm", check_positive(self.voxel_size_nm, "voxel_size_nm", remedy="give it in nm"))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """Shifts and a turn that bring every tilt of a series onto one tilt axis, and how they were found.
@@ -236,6 +237,8 @@ class Alignment:
 
     def __post_init__(self) -> None:
         angles = check_increasing(self.tilt_angles_deg, "tilt_angles_deg")
+        for name in ("shifts_px", "residuals"):
+            check_numbers(getattr(self, name), name)
         check_shape(self.shifts_px, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
         for name in ("shifts_px", "tilt_angles_deg", "residuals"):
             values = np.array(getattr(self, name), dtype=np.float64)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._validation import check_finite, check_increasing, check_positive, check_shape, checked, fail
+from ._validation import check_finite, check_increasing, check_ndim, check_positive, check_shape, checked, fail
 from .constants import ATOMIC_WEIGHT_G_PER_MOL, AVOGADRO_PER_MOL, ELEMENTARY_CHARGE_C
 
 __all__ = ["differential_capacity", "mean_metal_valence", "passed_charge_ah", "theoretical_capacity_mah_per_g"]
@@ -101,6 +101,7 @@ def differential_capacity(
     """
     voltage = np.asarray(voltage_v, dtype=float)
     charge = np.asarray(capacity, dtype=float)
+    check_ndim(voltage, "voltage_v", "point")
     check_shape(charge, "capacity", voltage.shape, remedy="give one capacity per voltage")
     check_finite(voltage, "voltage_v")
     check_finite(charge, "capacity")
@@ -194,4 +195,6 @@ def mean_metal_valence(*, oxygen_per_metal: ArrayLike, lithium_per_metal: ArrayL
             raise fail(
                 what, expected="atoms per metal, zero or above", got=values.min(), remedy="check the composition"
             )
+    if oxygen.size != 1 and lithium.size != 1:
+        check_shape(lithium, "lithium_per_metal", oxygen.shape, remedy="give one value for each of oxygen_per_metal")
     return np.asarray(2 * oxygen - lithium)

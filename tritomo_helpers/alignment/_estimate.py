@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .._typing import Floats
-from .._validation import check_option, fail
+from .._validation import check_option, checked, fail
 from ..containers import Alignment, TiltSeries
 from ..tilt_series import background_level, hot_pixels, neighbor_correlation, otsu_masks
 from ..tilt_series.masks import VISIBLE_NEIGHBOR_CORRELATION
@@ -64,6 +64,7 @@ class _Fit:
     notes: tuple[str, ...] = ()
 
 
+@checked
 def estimate(
     ts: TiltSeries,
     *,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_finite, check_increasing, check_option, check_shape, fail
+from .._validation import check_finite, check_increasing, check_option, check_range, check_shape, checked, fail
 from ..containers import Alignment, SpectrumTiltSeries, TiltSeries, over_elements
 from ..tilt_series import apply_rotation, apply_shifts, map_tilts, select_tilts, values_of
 from ._warp import coordinates, turn
@@ -21,6 +21,7 @@ def apply(x: Series, alignment: Alignment, *, drop: bool = ..., outside: str = .
 def apply(
     x: Mapping[str, Series], alignment: Alignment, *, drop: bool = ..., outside: str = ...
 ) -> dict[str, Series]: ...
+@checked
 def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "wrap") -> Any:
     """Apply an alignment to any channel of the same scan.
 
@@ -127,6 +128,7 @@ def _filled(tilt: NDArray[Any], shift_px: Floats, rotation_deg: float, fill: flo
     return result
 
 
+@checked
 def remove_gauge(
     shifts_px: ArrayLike, tilt_angles_deg: ArrayLike, *, axis_rotation_deg: float = 0.0
 ) -> NDArray[np.float64]:
@@ -164,6 +166,7 @@ def remove_gauge(
     True
     """
     angles = check_increasing(tilt_angles_deg, "tilt_angles_deg")
+    check_range(axis_rotation_deg, "axis_rotation_deg", -180, 180, remedy="give degrees between")
     shifts = turn(np.asarray(shifts_px, dtype=np.float64), -axis_rotation_deg)
     check_shape(shifts, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
     used = np.isfinite(shifts).all(axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats, Floats32
-from .._validation import check_count, check_shape, fail
+from .._validation import check_count, check_shape, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..eds import absorption_weights
 from ..projection import Projector
@@ -41,6 +41,7 @@ class CorrectedTotals:
     choices: Mapping[str, Any] = field(default_factory=dict)
 
 
+@checked
 def correct_absorption(
     maps: Mapping[str, TiltSeries],
     density: Tomogram,
@@ -133,6 +134,7 @@ def correct_absorption(
     )
 
 
+@checked
 def correct_maps(
     maps: Mapping[str, TiltSeries], density: Tomogram, *, weights: Mapping[str, Floats32]
 ) -> dict[str, TiltSeries]:

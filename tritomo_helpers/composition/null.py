@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import constants
 from .._typing import Floats
-from .._validation import check_increasing, check_positive, fail
+from .._validation import check_increasing, check_positive, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..eds import LineMaps, LineModel
 from ..projection import Projector
@@ -20,6 +20,7 @@ _STRAY_COPPER_PER_NM2 = 100.0
 _ELECTRONS_PER_PIXEL = constants.BEAM_CURRENT_NA * 1e-9 * constants.DWELL_TIME_S / constants.ELEMENTARY_CHARGE_C
 
 
+@checked
 def homogeneous_maps(
     density: Tomogram,
     *,
@@ -98,6 +99,7 @@ def homogeneous_maps(
     return dict(counted.intensities)
 
 
+@checked
 def counted_lines(
     density: Tomogram,
     *,
@@ -209,6 +211,7 @@ def _family_cross_section(element: str, window_ev: tuple[float, float]) -> float
     return constants.BARN_NM2 * sum(xray.emission_cross_section(line) for line in family)
 
 
+@checked
 def shifted_rich_share(fractions: ArrayLike, *, mean: float, threshold: float = constants.METAL_RICH_FRACTION) -> float:
     """Share of voxels above a threshold when the same noise sits on another mean.
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from .._typing import Bools, Floats
-from .._validation import check_flag, check_option, check_positive, check_shape, fail
+from .._validation import check_flag, check_option, check_positive, check_shape, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..tilt_series import apply_masks, normalization_factors, normalize_tilts
 from ..tomography import project, reconstruct
@@ -49,6 +49,7 @@ class PaperComposition:
     choices: Mapping[str, Any] = field(default_factory=dict)
 
 
+@checked
 def reconstruct_paper(
     maps: Mapping[str, TiltSeries],
     *,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Floats
-from .._validation import check_positive, check_shape, fail
+from .._validation import check_positive, check_shape, checked, fail
 from ..spectroscopy import xray
 
 
@@ -16,6 +16,7 @@ def values_of(intensities: Any) -> Floats:
     return np.asarray(inner() if callable(inner) else inner, dtype=np.float64)
 
 
+@checked
 def k_factors(
     intensities: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, atomic_ratio: Mapping[str, float]
 ) -> dict[str, float]:
@@ -80,6 +81,7 @@ def k_factors(
     return dict(zip(atomic_ratio, map(float, means), strict=True))
 
 
+@checked
 def k_factors_from_cross_sections(
     elements: Sequence[str], *, window_ev: tuple[float, float] = (350.0, 1200.0), beam_energy_kev: float = 300.0
 ) -> dict[str, float]:
@@ -124,6 +126,7 @@ def k_factors_from_cross_sections(
     return {element: sigma[elements[0]] / value for element, value in sigma.items()}
 
 
+@checked
 def cliff_lorimer(
     intensities: Mapping[str, Any], *, k_factors: Mapping[str, float], min_counts: float = 0.0
 ) -> dict[str, Floats]:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_positive, checked, fail
+from .._validation import check_finite, check_option, check_positive, checked, fail
 from ..constants import ATOMIC_NUMBER, HC_KEV_NM
 from .structures import Crystal, crystal
 
@@ -71,7 +71,9 @@ def scattering_factor(element: str, s_per_nm: ArrayLike, *, wavelength_nm: float
     """
     import xraylib
 
-    z, energy_kev = ATOMIC_NUMBER[element], HC_KEV_NM / wavelength_nm
+    check_option(element, "element", tuple(ATOMIC_NUMBER))
+    energy_kev = HC_KEV_NM / check_positive(wavelength_nm, "wavelength_nm", remedy="give it in nm")
+    z = ATOMIC_NUMBER[element]
     s = np.asarray(s_per_nm, dtype=np.float64)
     plain = np.array([xraylib.FF_Rayl(z, float(x) / 10) for x in s.ravel()]).reshape(s.shape)  # x in 1/Å
     # The library counts f'' negative; with F ~ exp(+2 pi i h r) absorption makes it positive.

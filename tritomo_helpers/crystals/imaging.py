@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_positive, checked, fail
+from .._validation import check_finite, check_ndim, check_positive, checked, fail
 from ..spectroscopy.kinematics import electron_wavelength_nm
 from .structures import Crystal, projected_atoms
 
@@ -186,6 +186,9 @@ def detect(image: ArrayLike, *, mean_counts: float, rng: np.random.Generator) ->
     """
     mean = check_positive(mean_counts, "mean_counts", remedy="give electrons per pixel")
     signal = np.asarray(image, dtype=float)
+    check_finite(signal, "image")
+    if not signal.size:
+        raise fail("image", expected="pixels", got="none", remedy="give an image")
     if signal.min() < 0 or not signal.mean() > 0:
         raise fail("image", expected="intensities of zero or above", got=f"minimum {signal.min():g}", remedy="clip it")
     return np.asarray(rng.poisson(signal * (mean / signal.mean())), dtype=float)
@@ -231,6 +234,7 @@ def layer_profile(
     """
     pixel = check_positive(pixel_size_nm, "pixel_size_nm", remedy="give it in nm")
     spacing = check_positive(spacing_nm, "spacing_nm", remedy="give it in nm")
+    check_ndim(image, "image", "y, x")
     profile = np.asarray(image, dtype=float).mean(axis=1)
     height = -(np.arange(profile.size) - profile.size // 2) * pixel
     # Half a spacing from either end, so that every layer read is whole.

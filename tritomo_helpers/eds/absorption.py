@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats, Floats32
-from .._validation import check_finite, check_increasing, check_positive, check_shape, fail
+from .._validation import check_finite, check_increasing, check_positive, check_shape, checked, fail
 from ..constants import AVOGADRO_PER_MOL
 from ..containers import Tomogram
 from ..spectroscopy import xray
 from ..spectroscopy.detectors import Detectors, columns_towards
 
 
+@checked
 def absorption_weights(
     density: Tomogram,
     *,
@@ -101,6 +102,7 @@ def absorption_weights(
     return weights
 
 
+@checked
 def mass_absorption_per_atom(
     composition: Mapping[str, float],
     elements: Sequence[str],

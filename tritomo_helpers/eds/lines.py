@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats, Floats32
-from .._validation import check_option
+from .._validation import check_option, checked
 from ..containers import SpectrumTiltSeries
 from ._counts import Counts
 from .model import CALIBRATED, LineModel
@@ -68,6 +68,7 @@ class LineMaps:
         return f"<LineMaps of {', '.join(self.elements)}: {self.covariance.shape[:-2]} pixels>"
 
 
+@checked
 def fit_lines(
     eds: SpectrumTiltSeries | ArrayLike,
     energy_ev: ArrayLike | None = None,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_option, check_positive, fail
+from .._validation import check_option, check_positive, checked, fail
 from ..containers import SpectrumTiltSeries
 from ..spectroscopy import xray
 from ._counts import Counts
@@ -16,6 +16,7 @@ from .lines import LineMaps, line_maps, project
 MODES = ("integration", "net")
 
 
+@checked
 def integrate_windows(
     eds: SpectrumTiltSeries | ArrayLike,
     energy_ev: ArrayLike | None = None,

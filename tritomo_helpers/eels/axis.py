@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_increasing, check_shape, fail
+from .._validation import check_increasing, check_shape, checked, fail
 
 
+@checked
 def calibrate_axis(energy_ev: ArrayLike, *, measured_ev: ArrayLike, known_ev: ArrayLike) -> tuple[Floats, Floats]:
     r"""Correct the offset and dispersion of an energy axis from features whose energy is known.
 

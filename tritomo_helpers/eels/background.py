@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Bools, Floats, Floats32
-from .._validation import check_increasing, check_ndim, fail
+from .._validation import check_increasing, check_ndim, checked, fail
 from ..spectroscopy import continuum as continuum_model
 from ..spectroscopy import over_spectra, parse_edge
 from .background_sweep import Judged, Sweep
@@ -76,6 +76,7 @@ class EdgeSpectra:
         return float(np.isin(self.exponents[accepted], ends).any(axis=-1).mean())
 
 
+@checked
 def subtract_background(
     counts: ArrayLike,
     energy_ev: ArrayLike,
@@ -207,6 +208,7 @@ class SweepStep(NamedTuple):
     """NaN where the gate rejects it."""
 
 
+@checked
 def sweep_background(
     counts: ArrayLike,
     energy_ev: ArrayLike,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_positive, check_shape, fail
+from .._validation import check_positive, check_shape, checked, fail
 from ..spectroscopy import over_spectra
 from .zero_loss import zero_loss_center
 
@@ -124,6 +124,7 @@ class PassBand:
         )
 
 
+@checked
 def low_pass(spectra: ArrayLike, *, dispersion_ev: float, cutoff_per_ev: float) -> Floats:
     """Filter spectra as :func:`fourier_ratio` does, without deconvolution: what its results are to be compared with.
 
@@ -152,6 +153,7 @@ def low_pass(spectra: ArrayLike, *, dispersion_ev: float, cutoff_per_ev: float) 
     )
 
 
+@checked
 def fourier_ratio(
     edge: ArrayLike,
     low_loss: ArrayLike,

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from .._representation import short_repr
 from .._typing import Bools, Floats
-from .._validation import check_increasing, check_positive, check_shape, fail
+from .._validation import check_increasing, check_positive, check_shape, checked, fail
 from .peaks import find_peak, peak_area
 
 #: Where the zero-loss peak is looked for, eV.
@@ -49,6 +49,7 @@ class ExposureChange:
     __repr__ = short_repr
 
 
+@checked
 def compare_exposures(
     core_loss: ArrayLike,
     low_loss: ArrayLike,

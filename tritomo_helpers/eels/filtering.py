@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_shape, fail
+from .._validation import check_count, check_finite, check_shape, checked, fail
 from ..containers import SpectrumTiltSeries
 from ..tilt_series import map_tilts
 
 
+@checked
 def filter_neighbors(
     x: SpectrumTiltSeries, *, size_px: int = 3, weights: ArrayLike | None = None
 ) -> SpectrumTiltSeries:
@@ -65,6 +66,7 @@ def filter_neighbors(
     return map_tilts(x, average)
 
 
+@checked
 def sum_neighbors(values: NDArray[Any], size_px: int) -> NDArray[Any]:
     """Sum over a square of pixels along the first two axes; outside the frame there is nothing.
 
@@ -84,6 +86,7 @@ def sum_neighbors(values: NDArray[Any], size_px: int) -> NDArray[Any]:
     >>> sum_neighbors(np.array([[1.0, 2.0, 6.0]]), 3)
     array([[3., 9., 8.]])
     """
+    check_count(size_px, "size_px", remedy="give an odd number of pixels")
     for axis in (0, 1):
         total = values.copy()
         for shift in range(1, size_px // 2 + 1):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_increasing, check_positive, check_shape, fail
+from .._validation import check_increasing, check_positive, check_shape, checked, fail
 from ..spectroscopy import over_spectra
 
 PEAK_FAULTS: Final = ("", "NaN channels", "highest at an end of the window", "spiked channel")
@@ -16,6 +16,7 @@ SPIKE_RATIO: Final = 4.0
 _SPIKE_SIGNIFICANCE: Final = 8.0
 
 
+@checked
 def find_peak(counts: ArrayLike, energy_ev: ArrayLike, *, window_ev: tuple[float, float]) -> Floats:
     r"""Find where spectra are highest within a window, to a fraction of a channel.
 
@@ -51,6 +52,7 @@ def find_peak(counts: ArrayLike, energy_ev: ArrayLike, *, window_ev: tuple[float
     return np.asarray(_measure_peak(counts, energy_ev, window_ev)[0])
 
 
+@checked
 def peak_faults(counts: ArrayLike, energy_ev: ArrayLike, *, window_ev: tuple[float, float]) -> NDArray[np.str_]:
     """Say why :func:`find_peak` gives NaN.
 
@@ -124,6 +126,7 @@ def _noise(cut: Floats) -> Floats:
     return np.asarray(np.median(np.abs(np.diff(cut, 2, axis=1)), axis=1) / (0.6745 * np.sqrt(6)))
 
 
+@checked
 def peak_area(counts: ArrayLike, energy_ev: ArrayLike, *, center_ev: float, half_width_ev: float = 4.0) -> Floats:
     r"""Sum the counts of a peak above a straight line between its flanks.
 

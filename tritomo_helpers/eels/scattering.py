@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_increasing, fail
+from .._validation import check_increasing, checked, fail
 from ..spectroscopy import continuum as continuum_model
 from ..spectroscopy import over_spectra
 from .peaks import check_energies
 from .zero_loss import check_same_dispersion
 
 
+@checked
 def scattered_edge(
     edge: str,
     energy_ev: ArrayLike,

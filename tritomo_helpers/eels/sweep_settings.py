@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Self
 
-from .._validation import check_increasing, check_option, check_positive, fail
+from .._validation import check_increasing, check_option, check_positive, checked, fail
 from ..spectroscopy import parse_edge
 
 Window = tuple[float, float]
@@ -20,6 +20,7 @@ class Candidate(NamedTuple):
     """Of a post-edge channel relative to a pre-edge channel; 0 for function 1, which does not look at the former."""
 
 
+@checked
 @dataclass(frozen=True)
 class SweepSettings:
     """What the sweep tries and how it judges; `for_edge` gives the published values.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_increasing, check_positive
+from .._validation import check_increasing, check_positive, checked
 from ..spectroscopy import over_spectra
 from .peaks import SPIKE_RATIO, check_energies
 
@@ -26,6 +26,7 @@ _RISE_CHANNELS: Final = 48
 _SPIKE_SHARE: Final = 0.01
 
 
+@checked
 def relative_thickness(low_loss: ArrayLike, energy_ev: ArrayLike, *, zero_loss_end_ev: float = 5.0) -> Floats:
     r"""Estimate thickness in mean free paths by the log-ratio method.
 
@@ -72,6 +73,7 @@ def relative_thickness(low_loss: ArrayLike, energy_ev: ArrayLike, *, zero_loss_e
     return np.asarray(_measure_thickness(low_loss, energy_ev, zero_loss_end_ev)[0])
 
 
+@checked
 def thickness_faults(low_loss: ArrayLike, energy_ev: ArrayLike, *, zero_loss_end_ev: float = 5.0) -> NDArray[np.str_]:
     """Say why :func:`relative_thickness` gives NaN.
 

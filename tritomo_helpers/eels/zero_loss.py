@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_increasing, check_shape, fail
+from .._validation import check_increasing, check_shape, checked, fail
 from ..containers import SpectrumTiltSeries
 from ..spectroscopy import over_spectra
 from .peaks import check_energies
@@ -21,6 +21,7 @@ CENTROID_GAIN: Final = 1.8
 _MOST_WITHOUT_ZERO_LOSS: Final = 0.05
 
 
+@checked
 def zero_loss_center(low_loss: ArrayLike, energy_ev: ArrayLike) -> Floats:
     r"""Find the zero-loss peak to a few thousandths of an eV, by a centroid that moves with it.
 
@@ -83,6 +84,7 @@ def _centroids(stored: NDArray[Any], energy: Floats) -> Floats:
     return np.where(lost, np.nan, center)
 
 
+@checked
 def align_zero_loss(
     low_loss: Spectra,
     core_loss: Spectra,

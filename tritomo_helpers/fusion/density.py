@@ -8,12 +8,13 @@ import numpy as np
 from .. import alignment as alignments
 from .. import tilt_series, tomography
 from .._typing import Bools
-from .._validation import check_positive
+from .._validation import check_positive, checked
 from ..containers import TiltSeries, Tomogram
 from ..spectroscopy import elastic
 from ..spectroscopy.elastic import NCM111_ATOMS_PER_NM3
 
 
+@checked
 def density_from_adf(
     adf: TiltSeries,
     *,
@@ -129,6 +130,7 @@ def rescaled(
     return density.replace(values=np.asarray(density.values) * np.float32(assumed / actual))
 
 
+@checked
 def particle_mask(density: np.ndarray) -> Bools:
     """Voxels above Otsu's threshold of the density."""
     from skimage.filters import threshold_otsu

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import fft, ndimage
 
 from .._typing import Bools, Floats, Floats32
-from .._validation import check_positive, check_shape, fail
+from .._validation import check_positive, check_shape, checked, fail
 from ..tomography.fractions import FractionData, FractionVolumes, Prior
 from ..tomography.fractions.data import Operator
 from ..tomography.fractions.posterior import Noise, Solver
@@ -77,6 +77,7 @@ class Detection:
         return float(np.quantile(self.null, 1 - false_positive_rate))
 
 
+@checked
 def matched_filter(
     data: FractionData,
     *,
@@ -208,6 +209,7 @@ def _within(values: Floats, mask: Bools, sigma: float) -> Floats:
     return np.asarray(ndimage.gaussian_filter(volume, sigma)[mask] / inside)
 
 
+@checked
 def find_clusters(z: ArrayLike, *, threshold: float, radius_nm: float, voxel_size_nm: float) -> tuple[Floats, Floats]:
     """Peaks of a score: voxels above the threshold that no higher one is near to.
 
@@ -265,6 +267,7 @@ class Score:
     n_false: int
 
 
+@checked
 def score_clusters(positions_nm: ArrayLike, true_nm: ArrayLike, *, within_nm: float) -> Score:
     """Match clusters to true ones, each at most once, nearest first.
 

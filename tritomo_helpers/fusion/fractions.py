@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from .._typing import Bools, Floats, Floats32
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..containers import Tomogram
 from ..spectroscopy.detectors import Detectors
 from ..tomography.fractions import FractionData, Prior
@@ -39,6 +39,7 @@ def start_sds(mean_fractions: Floats) -> tuple[float, ...]:
     return tuple(0.5 if element == majority and not alone else 1.0 for element in range(len(mean_fractions)))
 
 
+@checked
 def fraction_data(
     maps: ElementMaps,
     density: Tomogram,

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from .. import alignment as alignments
 from .._typing import Floats, Floats32
-from .._validation import check_finite, check_shape, fail
+from .._validation import check_finite, check_shape, checked, fail
 from ..containers import TiltSeries
 
 #: Smallest variance of any combination of elements, in squared counts: a pixel without counts is not without noise.
@@ -38,6 +38,7 @@ class ElementMaps:
     pixel_size_nm: float
 
 
+@checked
 def element_maps(maps: Any, adf: TiltSeries, *, alignment: alignments.Alignment | None = None) -> ElementMaps:
     """Check maps against the ADF series and each other; align them if asked to.
 

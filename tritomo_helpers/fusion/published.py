@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from .. import alignment
 from .._typing import Bools, Floats32
-from .._validation import check_positive, check_shape
+from .._validation import check_positive, check_shape, checked
 from ..containers import TiltSeries
 from ..projection import Projector
 from ..spectroscopy.xray.lines import atomic_number
@@ -24,6 +24,7 @@ from ..spectroscopy.xray.lines import atomic_number
 _TRACE = np.float32(1e-4)  # of a map's maximum: keeps the Poisson ratio finite in the vacuum
 
 
+@checked
 def published_fusion(
     adf: TiltSeries,
     maps: Mapping[str, TiltSeries],

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import alignment as alignments
 from .._typing import Bools, Floats32
-from .._validation import check_option, check_shape
+from .._validation import check_option, check_shape, checked
 from ..containers import TiltSeries, Tomogram
 from ..spectroscopy.detectors import Detectors
 from ..spectroscopy.elastic import NCM111_ATOMS_PER_NM3
@@ -71,6 +71,7 @@ class Fused:
         return np.asarray(np.isfinite(next(iter(self.fractions.values())).values))
 
 
+@checked
 def reconstruct(
     adf: TiltSeries,
     maps: Any,

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .._validation import fail
+from .._validation import checked, fail
 from ..containers import Alignment
 from ._arrays import load_arrays
 
 
+@checked
 def load_alignment(path: str | Path) -> Alignment:
     """Read an alignment that `save` wrote to an .h5 file, exactly as it was.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validation import fail
+from .._validation import checked, fail
 from ._formats import check_file
 from ._guard import check_size, opened, reading
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked
 def load_arrays(path: str | Path, *, group: str = "/", names: Sequence[str] | None = None) -> dict[str, Any]:
     """Read the arrays, numbers and texts of an HDF5 file, groups as nested dicts.
 
@@ -164,6 +165,7 @@ def _items(values: Any) -> list[tuple[Any, Any]]:
     return [(field.name, getattr(values, field.name)) for field in dataclasses.fields(values)]
 
 
+@checked
 def load_table(path: str | Path, *, header_rows: int = 1) -> "pd.DataFrame":
     r"""Read a CSV table.
 

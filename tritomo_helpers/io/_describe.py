@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._validation import checked
 from ._formats import READERS, read
 from ._stored import Stored
 from ._velox import PRUNED
@@ -34,6 +35,7 @@ class Content:
     what: str
 
 
+@checked
 def describe(path: str | Path) -> list[Content]:
     """Return what every array in a file is, by its axes and not by its name.
 

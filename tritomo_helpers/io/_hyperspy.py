@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import fail
+from .._validation import checked, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
 
 Container = TiltSeries | SpectrumTiltSeries | Tomogram
 
 
+@checked
 def to_hyperspy(obj: Container) -> Any:
     """Return a HyperSpy signal with named, calibrated axes.
 

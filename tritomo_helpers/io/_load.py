@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_option, fail
+from .._validation import check_option, checked, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
 from ._arrange import Arranged, check_alike, image_stack, pixel_size, spectral_cube, volume
 from ._choose import choose_image, choose_spectrum
@@ -22,6 +22,7 @@ from ._vti import read_vti
 Paths = str | Path | Sequence[str | Path]
 
 
+@checked
 def load_tilt_series(
     path: Paths,
     *,
@@ -110,6 +111,7 @@ def load_tilt_series(
     return TiltSeries(images, angles, pixel_size(space, pixel_size_nm), name)
 
 
+@checked
 def load_image(
     path: str | Path,
     *,
@@ -152,6 +154,7 @@ def load_image(
     )
 
 
+@checked
 def load_spectra(
     path: Paths,
     *,
@@ -238,6 +241,7 @@ def load_spectra(
     return SpectrumTiltSeries(counts, angles, energy_ev, pixel_size(space, pixel_size_nm), signal)
 
 
+@checked
 def load_tomogram(
     path: str | Path,
     *,
@@ -290,6 +294,7 @@ def load_tomogram(
     return Tomogram(values, pixel_size(space, voxel_size_nm), name if quantity is None else quantity)
 
 
+@checked
 def from_hyperspy(
     signal: Any,
     *,
@@ -331,6 +336,10 @@ def from_hyperspy(
     >>> from_hyperspy(signal).tilt_angles_deg
     array([ 0., 10.])
     """
+    if not hasattr(signal, "axes_manager"):
+        raise fail(
+            "signal", expected="a HyperSpy signal", got=type(signal).__name__, remedy="for arrays, make a TiltSeries"
+        )
     axes = []
     for axis in signal.axes_manager._axes:
         uniform = {"scale": axis.scale, "offset": axis.offset} if hasattr(axis, "scale") else {"axis": axis.axis}

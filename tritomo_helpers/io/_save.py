@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._validation import fail
+from .._validation import checked, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
 from ..store.files import atomic_file
 from ._arrays import write_arrays
@@ -22,6 +22,7 @@ EXTENSIONS = {
 """What can be written where."""
 
 
+@checked
 def save(obj: Any, path: str | Path) -> None:
     """Write a container, or named arrays, in the format that the extension names.
 

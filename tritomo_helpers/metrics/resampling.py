@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, checked, fail
+from .._validation import check_count, check_finite, check_share, checked, fail
 
 
 @checked
@@ -136,6 +136,8 @@ def bootstrap_interval(
     if data.size < 2:
         raise fail("values", expected="two or more", got=data.size, remedy="give independent repeats")
     check_finite(data, "values")
+    check_share(level, "level", remedy="give a share, such as 0.95")
+    check_count(n_resamples, "n_resamples")
     drawn = statistic(data[rng.integers(data.size, size=(n_resamples, data.size))], axis=-1)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_positive, check_shape, fail
+from .._validation import check_positive, check_shape, checked, fail
 from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
 from .shells import Shells, mean_depth_nm
@@ -86,6 +86,7 @@ def shell_sums(
     return ShellSums(inside, label, volume[inside], n, np.asarray(depth), float(size), labels)
 
 
+@checked
 def independent_voxels(shells: Shells, *, correlation_length_nm: float, voxel_size_nm: float = SCAN_STEP_NM) -> Floats:
     r"""Return how many independent values the voxels of each shell are worth, where errors are correlated.
 

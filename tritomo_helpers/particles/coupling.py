@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from .._typing import Floats
-from .._validation import check_shape, fail
+from .._validation import check_shape, checked, fail
 from ..containers import Tomogram
 from ._shell_sums import ShellSums, independent_voxels, shell_sums
 from .shells import Shells
@@ -46,6 +46,7 @@ class Coupling:
     p_value: float
 
 
+@checked
 def coupling(
     fraction: Tomogram | ArrayLike,
     valence: Tomogram | ArrayLike,
@@ -142,7 +143,7 @@ def _within_shells(x: ShellSums, y: ShellSums) -> tuple[float, float]:
 def _fisher_interval(correlation: float, n: float) -> tuple[float, float]:
     if n <= 3:
         return -1.0, 1.0
-    center, half = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12)), stats.norm.ppf(0.975) / np.sqrt(n - 3)
+    center, half = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12)), special.ndtri(0.975) / np.sqrt(n - 3)
     return float(np.tanh(center - half)), float(np.tanh(center + half))
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from .._typing import Bools, Floats
-from .._validation import check_option, fail
+from .._validation import check_count, check_option, checked, fail
 from ..containers import Tomogram
 from ._shell_sums import ShellSums, independent_voxels, shell_sums
 from .profiles import DepthProfile
@@ -63,6 +63,7 @@ class Inhomogeneity:
         return DepthProfile(self.depth_nm, self.sd, nothing, self.n, nothing)
 
 
+@checked
 def inhomogeneity(
     values: Tomogram | ArrayLike,
     shells: Shells,
@@ -126,6 +127,7 @@ def inhomogeneity(
     >>> inhomogeneity(np.exp(-cube / 4) * sign, cube, voxel_size_nm=5.0).decay_nm
     20.0
     """
+    check_count(min_voxels, "min_voxels")
     check_option(estimate, "estimate", ("unbiased", "posterior mean"))
     sums = shell_sums(values, shells, voxel_size_nm=voxel_size_nm, depth_nm=depth_nm)
     worth = _worth(sums, correlation_length_nm)
@@ -189,7 +191,7 @@ def _decay(
         best = int(np.argmin(chi2))
         floor = float(size[best]) / 1000 + float(np.abs(v).max()) * 1e-6
         expected = np.maximum(size[best] * np.exp(-2 * rates[best] * (depth - depth.min())), floor)
-    rise = stats.chi2.ppf(LEVEL, 1)
+    rise = special.chdtri(1, 1 - LEVEL)
     if size[best] <= 0 or v**2 @ weight - chi2[best] < rise:
         return nothing
     allowed = rates[chi2 <= chi2[best] + rise]
@@ -228,6 +230,7 @@ class NullBand:
     n_draws: int
 
 
+@checked
 def null_band(
     draws: Iterable[Tomogram | ArrayLike],
     shells: Shells,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_option
+from .._validation import check_option, checked
 from ..constants import NCM111_FORMULA_UNITS_PER_NM3, ROCK_SALT_LATTICE_NM, SPINEL_LATTICE_NM
 
 OXYGEN_BEFORE = 2 / 3
@@ -35,6 +35,7 @@ class RockSalt:
     per_volume: Floats
 
 
+@checked
 def rock_salt(oxygen_fraction: ArrayLike, *, beside: str = "layered") -> RockSalt:
     r"""Return the share of rock salt from the share of oxygen in the visible atoms.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import fail
+from .._validation import check_count, checked, fail
 from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
 from ..phantoms import Phantom
@@ -38,6 +38,7 @@ class DepthProfile:
     standard_error: Floats
 
 
+@checked
 def depth_profile(
     values: Tomogram | ArrayLike,
     shells: Shells,
@@ -90,6 +91,7 @@ def depth_profile(
     >>> profile.standard_error.round(2)
     array([0.2 , 0.39, 2.  ])
     """
+    check_count(min_voxels, "min_voxels")
     sums = shell_sums(values, shells, voxel_size_nm=voxel_size_nm, depth_nm=depth_nm)
     if min_voxels > sums.n.max():
         raise fail(
@@ -114,6 +116,7 @@ def depth_profile(
     return DepthProfile(depth, mean, sd, sums.n, error)
 
 
+@checked
 def true_profile(
     phantom: Phantom, quantity: str, *, thickness_nm: float = SCAN_STEP_NM, min_voxels: int = 200
 ) -> DepthProfile:
@@ -180,6 +183,7 @@ class StageProfile:
         return np.asarray(self.mean - self.from_membership)
 
 
+@checked
 def average(profiles: Sequence[DepthProfile]) -> StageProfile:
     r"""Average the depth profiles of the particles of one cycling stage, as the paper does, and say what that adds.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_ndim, fail
+from .._validation import check_count, check_ndim, checked, fail
 from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
 
@@ -55,6 +55,7 @@ def rich_regions(
 ) -> dict[str, RichRegions]: ...
 
 
+@checked
 def rich_regions(
     fractions: Tomogram | ArrayLike | Mapping[str, Tomogram | ArrayLike],
     *,
@@ -103,6 +104,7 @@ def rich_regions(
             name: rich_regions(volume, threshold=threshold, min_voxels=min_voxels, voxel_size_nm=voxel_size_nm)
             for name, volume in fractions.items()
         }
+    check_count(min_voxels, "min_voxels")
     from scipy import ndimage
 
     size = voxel_size_nm if voxel_size_nm is not None else getattr(fractions, "voxel_size_nm", SCAN_STEP_NM)

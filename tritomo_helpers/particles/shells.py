@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Bools, Floats
-from .._validation import check_ndim, check_option, check_positive, fail
+from .._validation import check_ndim, check_option, check_positive, checked, fail
 from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
 
@@ -14,6 +14,7 @@ Shells = NDArray[np.int64]
 _ERODED_THROUGH = {"faces": "taxicab", "corners": "chessboard"}
 
 
+@checked
 def otsu_mask(volume: Tomogram | ArrayLike, *, largest: bool = True, fill: bool = True) -> Bools:
     """Return where the particle is: voxels above Otsu's threshold, as the paper takes them from the ADF tomogram.
 
@@ -62,6 +63,7 @@ def otsu_mask(volume: Tomogram | ArrayLike, *, largest: bool = True, fill: bool 
     return np.asarray(ndimage.binary_fill_holes(mask) if fill else mask)
 
 
+@checked
 def shells(mask: ArrayLike, *, through: str = "faces") -> Shells:
     """Peel a particle voxel by voxel: 0 outside, 1 the outermost voxels, 2 the next, as in the paper.
 
@@ -102,6 +104,7 @@ def shells(mask: ArrayLike, *, through: str = "faces") -> Shells:
     return np.asarray(steps[1:-1, 1:-1, 1:-1], dtype=np.int64)
 
 
+@checked
 def depth_shells(depth_nm: ArrayLike, *, thickness_nm: float = SCAN_STEP_NM) -> Shells:
     """Sort voxels into shells of equal thickness by a depth that is known, such as that of a phantom.
 
@@ -130,6 +133,7 @@ def depth_shells(depth_nm: ArrayLike, *, thickness_nm: float = SCAN_STEP_NM) -> 
     return np.where(inside, np.floor(np.where(inside, depth, 0) / step) + 1, 0).astype(np.int64)
 
 
+@checked
 def mean_depth_nm(shells: Shells, *, voxel_size_nm: float = SCAN_STEP_NM) -> Floats:
     """Return how deep the voxels of each shell lie below the surface, on average.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_option, fail
+from .._validation import check_option, checked, fail
 from ..containers import Tomogram
 from ._shell_sums import shell_sums
 from .shells import Shells
@@ -42,6 +42,7 @@ class Verdict:
         return self.p_value <= self.level
 
 
+@checked
 def verdict(
     statistic: Callable[[Volume], float],
     volume: Volume,
@@ -100,6 +101,7 @@ def verdict(
     return Verdict(measured, null, float(p_value), level)
 
 
+@checked
 def segregated(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], level: float = 0.05) -> Verdict:
     """Say whether a metal varies more at equal depth than noise alone makes it vary.
 
@@ -137,6 +139,7 @@ def segregated(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], 
     return verdict(pooled, volume, null_draws=null_draws, level=level)
 
 
+@checked
 def depth_trend(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], level: float = 0.05) -> Verdict:
     """Say whether a quantity changes with depth more than noise alone makes it change, inward or outward.
 

@@ -7,7 +7,7 @@ along any ray (`Phantom.areal_densities`) without ever touching the operators th
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_option, check_positive, check_shape, fail
+from .._validation import check_option, check_positive, check_shape, checked, fail
 from .balance import METALS, SPECIES
 from .chemistry import Coupling
 from .phantom import Phantom, sampled
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 
+@checked
 def particle(
     name: str, *, shape: int = 64, null: bool = False, control: str = "none", coupling: Coupling | None = None
 ) -> Phantom:
@@ -116,6 +117,7 @@ def particle(
     return sampled(name, stage, control, body(name, control, coupling or Coupling()), _check_shape(shape))
 
 
+@checked
 def balls(centers_nm: ArrayLike, radii_nm: ArrayLike, *, shape: int = 64) -> Phantom:
     """Build homogeneous balls of ideal NCM111, a test object whose projections are known in closed form.
 
@@ -157,6 +159,7 @@ def balls(centers_nm: ArrayLike, radii_nm: ArrayLike, *, shape: int = 64) -> Pha
     return sampled("balls", "test object", "none", balls_body(centers, radii), _check_shape(shape))
 
 
+@checked
 def chiral(*, shape: int = 64) -> Phantom:
     """Build four balls that no rotation turns into their mirror image: the test of every sign convention.
 

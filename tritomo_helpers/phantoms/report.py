@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._typing import Floats
-from .._validation import check_option, fail
+from .._validation import check_option, checked, fail
 from ..constants import SCAN_STEP_NM
 from .balance import METALS
 from .phantom import Phantom
@@ -24,6 +24,7 @@ def _percent(phantom: Phantom) -> dict[str, Floats]:
     return {key: 100 * arrays[key][phantom.mask] for key in keys}
 
 
+@checked
 def truth_table(phantoms: Iterable[Phantom], *, by: str = "stage") -> "pd.DataFrame":
     """Recompute what the paper reports, from voxels alone.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from .._validation import check_option
+from .._validation import check_option, checked
 
 FIELD_OF_VIEW_NM: Final = 64 * 4.63
 """Side of the scanned square, and of the cube in which a phantom is sampled: 64 pixels of 4.63 nm (paper)."""
@@ -30,6 +30,7 @@ CONTROLS: Final = ("none", "null", "valence-only", "segregation-only", *HYPOTHES
 """Everything that `particle` can make: hypotheses of pristine particles, large clusters of those after 200 cycles."""
 
 
+@checked
 def controls_of(stage: str) -> tuple[str, ...]:
     """Return the controls that a stage has.
 
@@ -195,6 +196,7 @@ SPECIMENS: Final = MappingProxyType(
 """The twelve particles: four pristine, two after 50 cycles, four after 100, two after 200 (paper)."""
 
 
+@checked
 def names(stage: str | None = None) -> list[str]:
     """Return the names of the particles, all twelve or those of one stage.
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from .._typing import Floats
-from .._validation import check_finite, check_option, check_positive, fail
+from .._validation import check_finite, check_option, check_positive, checked, fail
 from ..constants import BARN_NM2, NCM111_FORMULA_UNITS_PER_NM3
 from ..eds.model import LineModel
 from ..simulation import Acquisition
@@ -60,6 +60,7 @@ class Detectability:
     precision: Floats
 
 
+@checked
 def detectability(
     acquisition: Acquisition,
     *,
@@ -154,6 +155,7 @@ def _information(
     return information_per_nm(acquisition, dict(fractions), particle_nm=particle_nm, absorption=absorption)
 
 
+@checked
 def information_per_nm(
     acquisition: Acquisition, fractions: Mapping[str, float], *, particle_nm: float, absorption: bool = True
 ) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..constants import NCM111_FORMULA_UNITS_PER_NM3
 from ..simulation import Acquisition
 from ..spectroscopy import xray
@@ -45,6 +45,7 @@ class Resolution:
         return self.across_nm * self.elongation
 
 
+@checked
 def resolution(acquisition: Acquisition, *, particle_nm: float) -> Resolution:
     r"""Return what tilts and pixels resolve in a particle.
 
@@ -95,6 +96,7 @@ def resolution(acquisition: Acquisition, *, particle_nm: float) -> Resolution:
     return Resolution(2 * acquisition.pixel_size_nm, float(diameter * step), float(elongation))
 
 
+@checked
 def transmission(*, particle_nm: float, fractions: Mapping[str, float] | None = None) -> dict[str, float]:
     """Return which share of the X-rays from the middle of a round particle leaves it, for the main line of elements.
 

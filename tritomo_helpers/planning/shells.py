@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from .._typing import Floats
-from .._validation import check_option, check_positive, fail
+from .._validation import check_option, check_positive, checked, fail
 from ..simulation import Acquisition, valence_bound
 
 _STATES = ("Mn4", "Mn3", "Mn2", "Co3", "Co2")
@@ -40,6 +40,7 @@ class ShellErrors:
     pixel: float
 
 
+@checked
 def shell_errors(
     acquisition: Acquisition, *, particle_nm: float, state: str = "Mn4", shell_nm: float = 9.26
 ) -> ShellErrors:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_shape
+from .._validation import check_shape, checked
 from .curves import mark_windows, show_spectrum
 from .style import TRUTH
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 def show_background_step(
     step: Any,
     counts: ArrayLike,

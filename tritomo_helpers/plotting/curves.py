@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_increasing, check_ndim, check_shape, fail
+from .._validation import check_increasing, check_ndim, check_shape, checked, fail
 from .style import NULL, OURS, PAPER, TRUTH, color_of, typeset
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def _axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
     return plt.subplots(figsize=figsize)[1]
 
 
+@checked
 def show_spectrum(
     counts: ArrayLike,
     energy_ev: ArrayLike,
@@ -96,6 +97,7 @@ def show_spectrum(
     )
 
 
+@checked
 def show_spectra(
     spectra: Sequence[ArrayLike],
     energy_ev: ArrayLike,
@@ -203,6 +205,7 @@ def _mark_edges(ax: Axes, edges: Mapping[str, float], span: tuple[float, float])
         )
 
 
+@checked
 def mark_windows(ax: Axes, windows_ev: Mapping[str, tuple[float, float]], *, color: str = "0.6") -> Axes:
     """Shade energy windows and write their names into them.
 
@@ -239,6 +242,7 @@ def mark_windows(ax: Axes, windows_ev: Mapping[str, tuple[float, float]], *, col
     return ax
 
 
+@checked
 def show_curves(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
@@ -323,6 +327,7 @@ def show_curves(
     return ax
 
 
+@checked
 def show_profiles(
     profiles: Mapping[str, ArrayLike],
     x: ArrayLike,
@@ -367,6 +372,8 @@ def show_profiles(
     new = ax is None
     ax = _axes(ax)
     position = np.asarray(x, dtype=float)
+    for name, values in profiles.items():
+        check_shape(values, f"profiles[{name!r}]", position.shape, remedy="give one value for each of x")
     fallback = iter(cycle(_FALLBACK))
     if null is not None:
         ax.fill_between(position, np.asarray(null[0], float), np.asarray(null[1], float), label="null", **NULL)
@@ -392,6 +399,7 @@ def _add_legend(ax: Axes, *, new: bool) -> None:
     ax.figure.legend(loc="outside upper center", ncols=ncols, columnspacing=1.2)
 
 
+@checked
 def show_paper_values(ax: Axes, x: ArrayLike, y: ArrayLike, *, label: str = "", color: str | None = None) -> Axes:
     """Add values quoted from the paper as hollow markers.
 

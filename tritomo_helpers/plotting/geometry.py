@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_shape, fail
+from .._validation import check_shape, checked, fail
 
 
+@checked
 def show_geometry(
     angles_deg: Sequence[float], *, centers_nm: ArrayLike, radii_nm: ArrayLike, reach_nm: float = 150.0
 ) -> NDArray[np.object_]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_increasing, check_ndim, check_positive, check_shape, fail
+from .._validation import check_count, check_increasing, check_ndim, check_positive, check_shape, checked, fail
 from .marks import add_outlines, add_scale_bar, name_directions, round_length
 from .style import color_map_of
 
@@ -51,6 +51,7 @@ def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any,
     return artist
 
 
+@checked
 def show_image(
     image: ArrayLike,
     *,
@@ -121,6 +122,7 @@ def show_image(
     return ax
 
 
+@checked
 def show_images(
     images: Sequence[ArrayLike],
     *,
@@ -178,6 +180,7 @@ def show_images(
         raise fail("images", expected="at least one image", got="none", remedy="give a list of 2D arrays")
     for picture in pictures:
         check_ndim(picture, "images", "y, x")
+    check_count(columns, "columns")
     sizes = list(pixel_size_nm) if isinstance(pixel_size_nm, Sequence) else [pixel_size_nm] * len(pictures)
     borders = outlines or [{}] * len(pictures)
     for what, given in (
@@ -214,6 +217,7 @@ def show_images(
     return axes[: len(pictures)]
 
 
+@checked
 def show_difference(
     result: ArrayLike,
     truth: ArrayLike,
@@ -269,6 +273,7 @@ def show_difference(
     )
 
 
+@checked
 def show_sinograms(
     sinograms: Sequence[ArrayLike],
     tilt_angles_deg: ArrayLike,

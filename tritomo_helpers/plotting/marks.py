@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_ndim, check_positive, fail
+from .._validation import check_ndim, check_positive, checked, fail
 from .style import color_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def round_length(most: float) -> float:
     return float(max(step * decade for step in (1, 2, 5) if step * decade <= most))
 
 
+@checked
 def add_scale_bar(ax: Axes, pixel_size_nm: float) -> float:
     """Draw a scale bar of a round length on an image and return that length in nm.
 
@@ -86,6 +87,7 @@ def _length_text(length_nm: float) -> str:
     return f"{length_nm:g} nm"
 
 
+@checked
 def add_outlines(ax: Axes, masks: Mapping[str, ArrayLike]) -> Axes:
     """Draw the borders of masks on an image, so that one sees what they hold and what they leave out.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .._validation import checked
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -36,6 +38,7 @@ PAPER: Final[dict[str, Any]] = {"marker": "o", "linestyle": "none", "markerfacec
 OURS: Final[dict[str, Any]] = {"marker": "o", "linestyle": "-", "capsize": 3}
 
 
+@checked
 def use_style() -> None:
     """Apply the style of the book and choose how figures are shown in a notebook.
 
@@ -129,6 +132,7 @@ def figure_png(figure: Figure) -> tuple[bytes, dict[str, int]] | None:
     return stream.getvalue(), {"width": round(figure.get_figwidth() * figure.dpi)}
 
 
+@checked
 def element_of(label: str) -> str:
     """Return the element that a label such as ``"Mn L3"``, ``"Mn4+"`` or ``"O K"`` begins with.
 
@@ -141,6 +145,7 @@ def element_of(label: str) -> str:
     return match.group() if match else ""
 
 
+@checked
 def color_of(label: str, default: str = "0.25") -> str:
     """Return the color of the valence state or element that a label names, or the default.
 
@@ -170,6 +175,7 @@ def typeset(label: str) -> str:
     return re.sub(r"\b(Mn|Co|Ni)([234])(?!\w)\+?", lambda state: state[1] + state[2].translate(raised) + "⁺", label)
 
 
+@checked
 def color_map_of(quantity: str) -> str:
     """Return the color map of a quantity: intensities gray, differences red to blue, everything else cividis.
 

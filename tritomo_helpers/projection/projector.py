@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from .._validation import check_finite, check_increasing, check_ndim, check_shape, fail
+from .._validation import check_finite, check_increasing, check_ndim, check_shape, checked, fail
 
 
 def _footprint_integral(distance: NDArray[np.float64], cosine: float, sine: float) -> NDArray[np.float64]:
@@ -31,6 +31,7 @@ def _part_centers(n: int, finer: int) -> NDArray[np.float64]:
     return (np.arange(n * finer) + 0.5) / finer - 0.5 - n // 2
 
 
+@checked
 class Projector:
     r"""Line integrals of a volume at several tilts about y.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._representation import short_repr
+from .._validation import checked
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..phantoms import Phantom
 from . import adf, eds, eels
@@ -104,6 +105,7 @@ class _Store:
                 self.arrays[name] = np.load(self.paths[name], mmap_mode="r+")
 
 
+@checked
 def acquire(
     phantom: Phantom,
     acquisition: Acquisition | None = None,

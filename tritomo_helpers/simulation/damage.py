@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..constants import D_HOLES, SPECIES_ELEMENT
 from ..phantoms import Phantom
 from .settings import Acquisition
@@ -86,6 +86,7 @@ def damage(maps: Mapping[str, Floats], surface_maps: Mapping[str, Floats], share
     return result
 
 
+@checked
 def white_line_change(
     phantom: Phantom, acquisition: Acquisition, *, critical_dose_e_per_a2: float, spacing_nm: float = 8.0
 ) -> dict[str, float]:
@@ -141,6 +142,7 @@ def _holes(maps: Mapping[str, Floats]) -> dict[str, float]:
     return totals
 
 
+@checked
 def detection_power(change: ArrayLike, standard_error: ArrayLike, *, significance: float = 0.05) -> Floats:
     r"""Probability that a two-sided test sees a change: the power of a damage check.
 

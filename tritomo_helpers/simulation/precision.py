@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .._typing import Floats
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..constants import NCM111_FORMULA_UNITS_PER_NM3
 from . import eels
 from .rays import film_atoms_per_nm2
@@ -15,6 +15,7 @@ from .settings import Acquisition
 _SHARES = {"Mn": {"Mn4": 0.845, "Mn3": 0.04, "Mn2": 0.115}, "Co": {"Co3": 0.80, "Co2": 0.20}}
 
 
+@checked
 def valence_bound(
     acquisition: Acquisition | None = None,
     *,

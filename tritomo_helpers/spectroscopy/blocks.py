@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import check_shape
+from .._validation import check_shape, checked
 
 _BLOCK_BYTES = 8_000_000
 
 
+@checked
 def over_spectra(counts: Any, function: Callable[..., Any], *more: Any) -> Any:
     """Apply a function of many spectra to numpy arrays, memory maps or Dask arrays, in bounded memory.
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_finite, check_option, check_positive, fail
+from .._validation import check_finite, check_option, check_positive, checked, fail
 from ..constants import (
     ATOMIC_NUMBER,
     BARN_NM2,
@@ -52,6 +52,7 @@ class Edge(NamedTuple):
     onset_ev: float
 
 
+@checked
 def parse_edge(edge: str) -> Edge:
     """Read an edge such as ``"Mn"``, ``"Mn L"``, ``"Mn L2,3"``, ``"Co L1"`` or ``"O K"``.
 
@@ -305,6 +306,7 @@ def collected_share(angle_mrad: ArrayLike, *, convergence_angle_mrad: float, col
     return np.asarray((segment_a + segment_b) / (np.pi * alpha**2))
 
 
+@checked
 def continuum(
     edge: str,
     energy_ev: ArrayLike,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_option
+from .._validation import check_option, checked
 from ..constants import BARN_NM2, BOHR_RADIUS_NM, RYDBERG_EV
 from .continuum import optical_strength
 from .kinematics import bethe_ridge_angle_mrad, kinetic_mass_energy_ev, lorentz_factor
@@ -36,6 +36,7 @@ def _edge_ev(element: str, shell: str) -> float:
     return float(1e3 * xraylib.EdgeEnergy(number, getattr(xraylib, f"{shell}_SHELL")))
 
 
+@checked
 def outer_shell_background(
     element: str, energy_ev: ArrayLike, *, beam_energy_kev: float = 300.0, collection_angle_mrad: float = 100.0
 ) -> Floats:

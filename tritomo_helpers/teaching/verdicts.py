@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from .._validation import check_finite, check_ndim, check_option, fail
 from ._output import publish
@@ -144,5 +144,5 @@ def null_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float, floa
     if values.size < 2 or not 0 < level < 1:
         got = f"{values.size} draws, level {level}"
         raise fail("draws", expected="two or more, and a level between 0 and 1", got=got, remedy="draw the null again")
-    half = stats.t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / values.size)
+    half = special.stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) * np.sqrt(1 + 1 / values.size)
     return float(values.mean() - half), float(values.mean() + half)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._representation import short_repr
 from .._typing import Floats
-from .._validation import check_flag, fail
+from .._validation import check_flag, checked, fail
 from ..containers import TiltSeries, Tomogram, over_elements
 from ..projection import Projector
 from .choosing import Selection
@@ -101,6 +101,7 @@ def reconstruct(
     progress: bool = ...,
     **options: Unpack[Options],
 ) -> dict[str, Reconstruction]: ...
+@checked
 def reconstruct(
     ts: TiltSeries | Mapping[str, TiltSeries],
     *,
@@ -252,6 +253,7 @@ def project(tomogram: Tomogram, angles_deg: ArrayLike, *, label: str | None = ..
 def project(
     tomogram: Mapping[str, Tomogram], angles_deg: ArrayLike, *, label: str | None = ...
 ) -> dict[str, TiltSeries]: ...
+@checked
 def project(tomogram: Any, angles_deg: ArrayLike, *, label: str | None = None) -> Any:
     """Project a tomogram at any tilts.
 
@@ -282,6 +284,13 @@ def project(tomogram: Any, angles_deg: ArrayLike, *, label: str | None = None) -
     """
     if isinstance(tomogram, Mapping):
         return over_elements(tomogram, lambda volume: project(volume, angles_deg, label=label))
+    if not isinstance(tomogram, Tomogram):
+        raise fail(
+            "tomogram",
+            expected="a Tomogram or a mapping to them",
+            got=type(tomogram).__name__,
+            remedy="give Tomogram(values, voxel_size_nm)",
+        )
     n_z, _, n_x = tomogram.values.shape
     images = Projector(angles_deg, (n_z, n_x)).forward(tomogram.values)
     return TiltSeries(

@@ -4,11 +4,12 @@ import numpy as np
 from scipy import ndimage
 
 from .._typing import Bools
-from .._validation import fail
+from .._validation import checked, fail
 from ..containers import TiltSeries
 from .problem import check_problem
 
 
+@checked
 def support_from_masks(masks: TiltSeries, *, margin_px: int = 2, n_z: int | None = None) -> Bools:
     """Return the voxels that fall inside the mask at every tilt, widened by a margin.
 

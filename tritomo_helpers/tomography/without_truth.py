@@ -5,7 +5,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_count, check_option, fail
+from .._validation import check_count, check_option, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..metrics import FourierShells, fsc, thin_counts
 from . import choosing
@@ -14,6 +14,7 @@ from .problem import check_problem
 from .reconstruction import reconstruct
 
 
+@checked
 def held_out_error(
     ts: TiltSeries,
     *,
@@ -64,6 +65,7 @@ def held_out_error(
     return float(np.mean([split.error(settings.solve(split.train).volume) for split in splits]))
 
 
+@checked
 def shell_correlation(
     ts: TiltSeries,
     *,

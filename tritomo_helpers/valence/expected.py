@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._typing import Floats, Floats32
+from .._validation import checked
 from ..containers import TiltSeries
 from ..phantoms import Phantom
 from ..simulation import Acquisition
@@ -23,6 +24,7 @@ from .kernels import VACUUM_THICKNESS
 _N_LEVELS = 24
 
 
+@checked
 def expected_maps(
     phantom: Phantom, acquisition: Acquisition | None = None, *, rng: np.random.Generator | None = None
 ) -> ValenceMaps:
@@ -157,6 +159,7 @@ def _noise(acquisition: Acquisition) -> tuple[float, float]:
     return acquisition.eels.gain, acquisition.eels.readout_noise**2 + 1 / 12
 
 
+@checked
 def draw_maps(maps: ValenceMaps, *, rng: np.random.Generator) -> ValenceMaps:
     """Add noise of the covariance of the maps to their amplitudes: one more repeat of the experiment.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_finite, check_increasing, check_option, check_shape, fail
+from .._validation import check_finite, check_increasing, check_option, check_shape, checked, fail
 from ..eels import over_spectra
 from ..spectroscopy import ReferenceSet
 from .reference_rows import atom_cross_sections
@@ -20,6 +20,7 @@ _EPSILON = float(np.finfo(np.float32).eps)
 _MOST_STATES = 10
 
 
+@checked
 class EdgeFit(Mapping[str, Floats]):
     """Weights of each state, by name, and how well they describe the edges.
 
@@ -51,6 +52,7 @@ class EdgeFit(Mapping[str, Floats]):
         return len(self._weights)
 
 
+@checked
 def fit_edges(
     edges: ArrayLike,
     energy_ev: ArrayLike,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Floats
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..constants import SPECIES_ELEMENT
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import ReferenceSet, references
@@ -33,6 +33,7 @@ GOOD_CHI2 = 1.05
 """Up to here the references describe pooled spectra; beyond, the spread between reference sets is the error."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ValenceMaps:
     """Amplitudes of valence states at every pixel, and how far they may be believed.
@@ -114,6 +115,7 @@ class ValenceMaps:
         return result
 
 
+@checked
 def fit_spectra(
     core_loss: SpectrumTiltSeries,
     low_loss: SpectrumTiltSeries,

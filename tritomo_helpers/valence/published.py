@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import alignment as alignments
 from .. import eels
 from .._typing import Bools, Floats
-from .._validation import check_option, check_shape, fail
+from .._validation import check_option, check_shape, checked, fail
 from ..alignment import Alignment
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
 from ..spectroscopy import ReferenceSet, references
@@ -87,6 +87,7 @@ class PublishedVolumes:
     factors: dict[str, float]
 
 
+@checked
 def fill_rejected(values: NDArray[Any], mask: ArrayLike) -> NDArray[Any]:
     """Fill rejected pixels of a mask with the mean of their accepted neighbors.
 
@@ -134,6 +135,7 @@ def fill_rejected(values: NDArray[Any], mask: ArrayLike) -> NDArray[Any]:
     return np.asarray(filled.reshape(values.shape))
 
 
+@checked
 def published_maps(
     low_loss: SpectrumTiltSeries,
     core_loss: SpectrumTiltSeries,
@@ -221,6 +223,7 @@ def published_maps(
     return _collect(plans, tilts, low_loss, alignment.tilt_angles_deg[kept], drift[kept])
 
 
+@checked
 def published_volumes(
     maps: PublishedMaps,
     *,

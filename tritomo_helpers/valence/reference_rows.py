@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_increasing, fail
+from .._validation import check_increasing, checked, fail
 from ..constants import EDGE_ONSET_EV
 from ..eels import low_pass
 from ..spectroscopy import ReferenceSet, references
@@ -17,6 +17,7 @@ from ..spectroscopy import continuum as continuum_model
 _BELOW_L3_EV, _ABOVE_L2_EV = 2.0, 8.0
 
 
+@checked
 def atom_cross_sections(
     sets: ReferenceSet | Iterable[ReferenceSet],
     energy_ev: ArrayLike,

@@ -11,7 +11,7 @@ from scipy import ndimage
 from .. import alignment as alignments
 from .. import tomography
 from .._typing import Bools, Floats, Floats32
-from .._validation import check_option, check_shape, fail
+from .._validation import check_option, check_shape, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..tomography.fractions import (
     FractionData,
@@ -90,6 +90,7 @@ class ValenceVolumes:
         return mean, float(np.sqrt(np.mean(averages**2)))
 
 
+@checked
 def align_maps(maps: ValenceMaps, alignment: alignments.Alignment) -> ValenceMaps:
     """Bring maps and their covariance onto the tilt axis, with an alignment found on the ADF series.
 
@@ -149,6 +150,7 @@ def _filled(series: TiltSeries, missing: Bools) -> TiltSeries:
     return series.replace(images=images)
 
 
+@checked
 def reconstruct(
     maps: ValenceMaps,
     *,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from .._typing import Floats
-from .._validation import check_option, check_positive, fail
+from .._validation import check_option, check_positive, checked, fail
 from ..constants import EDGE_ONSET_EV, SPECIES_ELEMENT
 from ..containers import TiltSeries, Tomogram
 from ..spectroscopy import ReferenceSet
@@ -17,6 +17,7 @@ CONTINUUM_WINDOWS_EV: Final = {"Mn": (705.0, 755.0), "Co": (850.0, 900.0)}
 _STEP_EV: Final = 0.1
 
 
+@checked
 def white_line_factors(
     references: ReferenceSet,
     *,
@@ -96,6 +97,7 @@ def _check_window(window: tuple[float, float], what: str) -> tuple[float, float]
     return window
 
 
+@checked
 def fractions(weights: Mapping[str, Any], *, white_line_factors: Mapping[str, float] | None = None) -> dict[str, Any]:
     r"""Share of each state among the atoms of its element.
 

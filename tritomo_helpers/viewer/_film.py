@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._typing import Floats
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..containers import Tomogram
 from ._page import Viewer, check_alt, check_tomogram
 from ._paint import Scale, check_values, cut_away
@@ -19,6 +19,7 @@ _PIXELS = 150  # of one panel, drawn with twice as many
 _SECONDS_PER_TURN = 7.0
 
 
+@checked
 def show_turntable(
     rows: Mapping[str, Mapping[str, Tomogram]],
     *,

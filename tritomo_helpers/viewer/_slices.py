@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import fail
+from .._validation import checked, fail
 from ..containers import TiltSeries, Tomogram
 from ._color import choose_color_map, choose_limits, common_exponent, lookup_table, split_quantity
 from ._pack import as_values, extent, pack
@@ -18,6 +18,7 @@ _HELP = (
 )
 
 
+@checked
 def show_volume(
     tomogram: Tomogram,
     *,
@@ -77,6 +78,7 @@ def show_volume(
     return _volumes([tomogram], [""], alt, quantity, limits=limits, cmap=cmap, start=start)
 
 
+@checked
 def show_pair(
     truth: Tomogram,
     other: Tomogram,
@@ -138,6 +140,7 @@ def show_pair(
     return _volumes([truth, other], list(labels), alt, quantity, limits=limits, cmap=cmap, start=start)
 
 
+@checked
 def show_tilt_series(
     tilt_series: TiltSeries,
     *,

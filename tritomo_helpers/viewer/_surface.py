@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import fail
+from .._validation import checked, fail
 from ..containers import Tomogram
 from ..plotting.style import color_of
 from ._color import split_quantity
@@ -23,6 +23,7 @@ MAX_FACES = 60_000
 _HELP = "Drag to turn, or use the sliders; with the picture in focus, arrow keys turn, + and − zoom, Home resets."
 
 
+@checked
 def show_surface(
     tomogram: Tomogram | Mapping[str, Tomogram],
     *,

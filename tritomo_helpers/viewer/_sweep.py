@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ._color import choose_limits, color_stops
 from ._frames import Look, encode, lookup, to_png, unpacked
 from ._page import Viewer, check_alt
@@ -17,6 +17,7 @@ MAX_FRAMES = 200
 _UNITS = {"nm": "nm", "deg": "°", "ev": "eV", "kev": "keV", "mrad": "mrad", "px": "px", "percent": "%"}
 
 
+@checked
 class LiveSweep:
     """The sweep with a kernel behind it: every frame is computed when its slider gets there.
 
@@ -88,6 +89,7 @@ class LiveSweep:
         return sweep(self._frame, alt=self._alt, labels=self._labels, live=False, **options).save(path)
 
 
+@checked
 def sweep(
     frames: Callable[..., Any] | Sequence[Any],
     *,

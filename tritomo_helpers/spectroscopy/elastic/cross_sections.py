@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._typing import Floats
-from ..._validation import check_finite, check_positive, fail
+from ..._validation import check_finite, check_positive, checked, fail
 from ...constants import BOHR_RADIUS_NM, NCM111_FORMULA, NCM111_FORMULA_UNITS_PER_NM3
 from ..continuum import collected_share
 from ..kinematics import electron_wave_number_per_nm, lorentz_factor
@@ -34,6 +34,7 @@ LARGEST_DISTANCE_NM: Final = 0.15
 DISTANCE, DISTANCE_WEIGHTS = np.polynomial.legendre.leggauss(256)
 
 
+@checked
 def cross_section_nm2_per_sr(element: str, angle_mrad: ArrayLike, *, beam_energy_kev: float = 300.0) -> Floats:
     r"""Elastic cross-section of one atom per solid angle, in the first Born approximation.
 
@@ -87,6 +88,7 @@ def cross_section_nm2_per_sr(element: str, angle_mrad: ArrayLike, *, beam_energy
     return np.asarray((2 * lorentz_factor(beam_energy_kev) / BOHR_RADIUS_NM * (number - form_factor) / q2) ** 2)
 
 
+@checked
 def ring_cross_section_nm2(
     element: str,
     *,

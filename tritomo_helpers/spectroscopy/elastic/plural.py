@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._typing import Floats
-from ..._validation import check_positive, fail
+from ..._validation import check_positive, checked, fail
 from ..kinematics import electron_wave_number_per_nm
 from .cross_sections import (
     DISTANCE,
@@ -27,6 +27,7 @@ from .cross_sections import (
 _BLOCK: Final = 4096
 
 
+@checked
 def share_inside(
     atoms_per_nm2: Mapping[str, ArrayLike],
     angle_mrad: float,
@@ -69,6 +70,7 @@ def share_inside(
     return _shares_inside(atoms_per_nm2, (angle_mrad,), beam_energy_kev, convergence_angle_mrad)[..., 0]
 
 
+@checked
 def share_on_ring(
     atoms_per_nm2: Mapping[str, ArrayLike],
     *,
@@ -160,6 +162,7 @@ def _shares_inside(
     return result.reshape(*areal.shape[:-1], len(edges_mrad))
 
 
+@checked
 def lateral_transfer(
     frequency_per_nm: ArrayLike,
     thickness_nm: ArrayLike,

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._typing import Floats
-from ..._validation import check_shape, fail
+from ..._validation import check_shape, checked, fail
 from .cross_sections import NCM111_ATOMS_PER_NM3, ring_cross_section_nm2
 from .plural import share_on_ring
 
 
+@checked
 def thickness_from_adf(
     share: ArrayLike,
     *,
@@ -81,6 +82,7 @@ def thickness_from_adf(
     return np.asarray(np.where(given > signal[end - 1], np.nan, result))
 
 
+@checked
 def beam_counts(
     signal: ArrayLike,
     thickness_nm: ArrayLike,

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._typing import Floats
-from ..._validation import check_positive, fail
+from ..._validation import check_positive, checked, fail
 
 # Energy per electron-hole pair in silicon times its Fano factor, times 8 ln 2, in eV: the growth of FWHM² with energy
 # (Knoll, Radiation Detection and Measurement, 4th ed., 2010, chapter 13: 3.65 eV and 0.1235).
 _FANO_EV: Final = 8 * np.log(2) * 3.65 * 0.1235
 
 
+@checked
 def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> Floats:
     r"""Width of a line in a silicon drift detector.
 
@@ -51,6 +52,7 @@ def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> 
     return np.asarray(np.sqrt(noise2 + _FANO_EV * 1e3 * np.asarray(energy_kev, dtype=np.float64)))
 
 
+@checked
 def line_shape(energy_ev: ArrayLike, line_kev: ArrayLike, *, resolution_ev: float = 130.0) -> Floats:
     """Share of a line's counts that each channel receives.
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..._validation import check_positive, fail
+from ..._validation import check_positive, checked, fail
 from ...constants import BARN_NM2, BOHR_RADIUS_NM, ELECTRON_REST_ENERGY_KEV
 
 # Siegbahn names of the lines that a silicon drift detector can tell apart, and the transitions that merge in each.
@@ -81,6 +81,7 @@ def atomic_number(element: str) -> int:
         ) from None
 
 
+@checked
 def ionization_cross_section(element: str, shell: str, *, beam_energy_kev: float = 300.0) -> float:
     r"""Cross-section for ionizing a subshell by electron impact.
 
@@ -150,6 +151,7 @@ def _coster_kronig(element: str, donor: str, shell: str) -> float:
     return share or (F23.get(element, 0.0) if name == "FL23" else 0.0)
 
 
+@checked
 @lru_cache(maxsize=1024)
 def vacancy_cross_section(element: str, shell: str, *, beam_energy_kev: float = 300.0) -> float:
     """Cross-section for a vacancy in a subshell, direct or moved there by Coster-Kronig transitions.
@@ -183,6 +185,7 @@ def vacancy_cross_section(element: str, shell: str, *, beam_energy_kev: float = 
     return total
 
 
+@checked
 def emission_cross_section(line: XrayLine, *, beam_energy_kev: float = 300.0) -> float:
     """Cross-section for emitting one X-ray line: vacancies x fluorescence yield x radiative rate.
 
@@ -239,6 +242,7 @@ def _known(look_up: Callable[[int, int], float], number: int, code: str) -> floa
         return 0.0
 
 
+@checked
 def lines(elements: Iterable[str]) -> tuple[XrayLine, ...]:
     """All lines of some elements that a detector can tell apart, element by element, K, L and M.
 
@@ -277,6 +281,7 @@ def lines(elements: Iterable[str]) -> tuple[XrayLine, ...]:
     return tuple(result)
 
 
+@checked
 def main_line(
     element: str, *, window_ev: tuple[float, float] = (200.0, 1200.0), beam_energy_kev: float = 300.0
 ) -> XrayLine:

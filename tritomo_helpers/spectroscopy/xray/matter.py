@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._typing import Floats
-from ..._validation import check_positive
+from ..._validation import check_positive, checked
 from ...constants import ATOMIC_WEIGHT_G_PER_MOL, BARN_NM2, BOHR_RADIUS_NM, ELECTRON_REST_ENERGY_KEV, FINE_STRUCTURE
 from .lines import atomic_number
 
 
+@checked
 def atomic_weight(element: str) -> float:
     """Return the atomic weight of an element, g/mol: the project's own where there is one, else xraylib's."""
     import xraylib
@@ -18,6 +19,7 @@ def atomic_weight(element: str) -> float:
     return ATOMIC_WEIGHT_G_PER_MOL.get(element) or float(xraylib.AtomicWeight(atomic_number(element)))
 
 
+@checked
 def mass_absorption(element: str, energy_kev: ArrayLike) -> Floats:
     """Mass absorption coefficient of an element for X-rays.
 
@@ -46,6 +48,7 @@ def mass_absorption(element: str, energy_kev: ArrayLike) -> Floats:
     return np.asarray(values).reshape(energies.shape)
 
 
+@checked
 def mass_absorption_of(composition: Mapping[str, float], energy_kev: ArrayLike) -> Floats:
     """Mass absorption coefficient of a compound, from its atoms per formula unit (or per volume).
 
@@ -73,6 +76,7 @@ def mass_absorption_of(composition: Mapping[str, float], energy_kev: ArrayLike) 
     return np.asarray(np.sum(parts, axis=0))
 
 
+@checked
 def bremsstrahlung_cross_section(
     element: str, energy_kev: ArrayLike, *, beam_energy_kev: float = 300.0, elevation_deg: float = 18.0
 ) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._typing import Floats32
-from ..._validation import check_option, check_shape, fail
+from ..._validation import check_option, check_shape, checked, fail
 from .data import FractionData, Operator
 from .posterior import FractionVolumes, Noise, Solver, solve
 from .prior import Prior
@@ -59,6 +59,7 @@ def _variation(prior: Prior) -> float:
     return float((prior.sd**2 + prior.fine_sd**2 + prior.depth_sd**2) * np.square(sds).mean() * reach)
 
 
+@checked
 def split_by_fission(data: FractionData, *, rng: np.random.Generator) -> tuple[Floats32, Floats32]:
     r"""Split images into two with independent noise, without counts to thin.
 
@@ -124,6 +125,7 @@ class Judge:
         return self.scores[prior]
 
 
+@checked
 def choose_prior(
     data: FractionData,
     *,
@@ -254,6 +256,7 @@ def _rising(values: list[Any]) -> bool:
     return numbers and all(low < high for low, high in pairwise(values))
 
 
+@checked
 def reconstruct_fractions(
     data: FractionData,
     *,

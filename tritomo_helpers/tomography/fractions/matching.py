@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..._typing import Bools, Floats, Floats32
-from ..._validation import check_count
+from ..._validation import check_count, checked
 from .data import FractionData, Operator
 from .posterior import Noise, Solver
 from .prior import Prior
@@ -14,6 +14,7 @@ from .prior import Prior
 _LARGEST_STEP = 1.6
 
 
+@checked
 def match_sizes(
     data: FractionData, prior: Prior, *, rng: np.random.Generator, n_draws: int = 4, n_rounds: int = 2
 ) -> Prior:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..._typing import Floats32
-from ..._validation import fail
+from ..._validation import checked, fail
 from .data import FractionData, Operator
 from .prior import Prior, PriorCovariance, WeightedPrior, drawn_in_turn
 
@@ -165,6 +165,7 @@ def _dot(a: Floats32, b: Floats32) -> float:
     return float(np.dot(a.ravel(), b.ravel()))
 
 
+@checked
 def solve(
     data: FractionData,
     prior: Prior,

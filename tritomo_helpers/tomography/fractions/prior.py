@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..._typing import Floats, Floats32
-from ..._validation import check_positive, check_shape, fail
+from ..._validation import check_positive, check_shape, checked, fail
 from .data import Operator
 
 
+@checked
 @dataclass(frozen=True)
 class Prior:
     """Sizes and lengths of the expected variations.
