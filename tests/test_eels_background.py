@@ -209,7 +209,7 @@ def test_what_drift_is_left_is_taken_out():
         ({"edge": "Ni L"}, "edge: expected one of 'Mn', 'Co'"),
         ({"edge": "Co L", "energy_ev": ENERGY - 200}, "a window on the axis"),
         ({"settings": SETTINGS.replace(pre_windows_ev=((650, 690),))}, "pre-edge windows below"),
-        ({"low_loss": None}, "record both ranges"),
+        ({"low_loss": None}, "low_loss: expected real numbers, got None"),
         ({"low_loss": np.ones((3, LOW.size))}, "both ranges from one scan"),
         ({"low_loss_ev": LOW * 2}, "the same for low loss and core loss"),
         ({"energy_ev": ENERGY[1:]}, "one count per energy"),

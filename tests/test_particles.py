@@ -403,7 +403,7 @@ def test_a_null_without_the_correlation_of_the_noise_is_no_null(null, rng):
         (lambda s: particles.depth_profile(s * 1.0, s, error_draws=np.ones((2, 3))), "error_draws: expected shape"),
         (lambda s: particles.inhomogeneity(s * 1.0, s, noise_sd=-1), "noise_sd: expected zero or above, got -1"),
         (lambda s: particles.inhomogeneity(s * 1.0, s, estimate="mean"), "estimate: expected one of 'unbiased'"),
-        (lambda s: particles.rich_regions(s * 1.0, threshold=np.nan), "threshold: expected a finite number"),
+        (lambda s: particles.rich_regions(s * 1.0, threshold=np.nan), "threshold: expected a number, got nan"),
         (lambda s: particles.rich_regions(s * np.nan, threshold=1), "fractions: expected values in the particle"),
         (lambda _: particles.rock_salt(0.6, beside="olivine"), "beside: expected one of 'layered', 'spinel'"),
         (lambda _: particles.average([]), "profiles: expected at least one"),

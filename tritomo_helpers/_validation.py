@@ -231,7 +231,7 @@ def _rule(annotation: Any, function: Callable[..., Any]) -> Any:
 
 
 def _check_kind(value: Any, what: str, rule: Any) -> None:
-    """Raise ValueError unless a value is of a kind that an annotation allows."""
+    """Raise ValueError unless a value is of a kind that an annotation allows; TypeError where that is a class."""
     if rule == ArrayLike:
         return check_numbers(value, what)
     options = get_args(rule) if get_origin(rule) in (Union, types.UnionType) else (rule,)
@@ -247,9 +247,20 @@ def _check_kind(value: Any, what: str, rule: Any) -> None:
         elif isinstance(value, list | tuple | np.ndarray):
             _check_items(value, what, options)
         return None
-    words, remedy = _WORDS.get(known[0], ("", ""))
-    names = " or ".join(_class_of(o).__name__ for o in known if o is not type(None))
-    raise fail(what, expected=words or f"a {names}", got=_shown(value), remedy=remedy or f"give a {names}")
+    raise _wrong_kind(value, what, [o for o in known if o is not type(None)])
+
+
+def _wrong_kind(value: Any, what: str, options: list[Any]) -> Exception:
+    if options[0] in _WORDS:
+        words, remedy = _WORDS[options[0]]
+        return fail(what, expected=words, got=_shown(value), remedy=remedy)
+    *first, last = dict.fromkeys(_class_of(option).__name__ for option in options)
+    names = f"{', '.join(first)} or {last}" if first else last
+    ours = {"TiltSeries": "images, tilt_angles_deg, pixel_size_nm", "Tomogram": "values, voxel_size_nm, quantity"}
+    call = next((f"wrap it: {name}({ours[name]})" for name in (*first, last) if name in ours), f"give a {names}")
+    plain = any(option in (Mapping, Sequence, tuple, list, dict) for option in map(_class_of, options))
+    got = _shown(value) if plain or not hasattr(value, "dtype") else type(value).__name__
+    return fail(what, expected=f"a {names}", got=got, remedy=call, error=ValueError if plain else TypeError)
 
 
 _WORDS: dict[Any, tuple[str, str]] = {
@@ -287,10 +298,11 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def _check_entries(value: Mapping[Any, Any], what: str, options: Iterable[Any]) -> None:
-    rule = next((o for o in options if _class_of(o) is Mapping and len(get_args(o)) == 2), None)
-    for key, entry in value.items() if rule is not None else ():
-        _check_kind(key, f"a key of {what}", get_args(rule)[0])
-        _check_kind(entry, f"{what}[{key!r}]", get_args(rule)[1])
+    rules = [get_args(o) for o in options if _class_of(o) is Mapping and len(get_args(o)) == 2]
+    for key, entry in value.items() if rules else ():
+        _check_kind(key, f"a key of {what}", rules[0][0])
+        of_entries = [of_entry for _, of_entry in rules]
+        _check_kind(entry, f"{what}[{key!r}]", ArrayLike if ArrayLike in of_entries else of_entries[0])
 
 
 def _check_items(value: Any, what: str, options: Iterable[Any]) -> None:

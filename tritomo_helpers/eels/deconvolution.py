@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_positive, check_shape, checked, fail
+from .._validation import check_positive, check_shape, checked
 from ..spectroscopy import over_spectra
 from .zero_loss import zero_loss_center
 
@@ -247,11 +247,9 @@ def _divide(band: PassBand, edges: Floats, low: Floats, zero: Floats, incident: 
 
 def check_low_loss(low_loss: Any, leading: tuple[int, ...]) -> None:
     """Raise ValueError unless there is one low-loss spectrum per core-loss spectrum."""
-    if low_loss is None:
-        raise fail(
-            "low_loss",
-            expected="the low loss of the same pixels",
-            got="None",
-            remedy="record both ranges, or skip deconvolution",
-        )
-    check_shape(low_loss, "low_loss", (*leading, np.shape(low_loss)[-1]), remedy="take both ranges from one scan")
+    check_shape(
+        low_loss,
+        "low_loss",
+        (*leading, np.shape(low_loss)[-1]),
+        remedy="take both ranges from one scan",
+    )

@@ -153,6 +153,7 @@ def name_directions(ax: Axes, directions: tuple[str, str] | None) -> None:
         ax.set_ylabel(f"\N{LEFTWARDS ARROW} {directions[1]}", labelpad=2)
 
 
+@checked
 def mark_gap(ax: Axes, x: float, expected: float, seen: float, *, unit: str = "") -> Axes:
     """Mark by how much something seen misses what was expected, with an arrow and the difference.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_ndim, fail
+from .._validation import check_ndim, checked, fail
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _DARK_BELOW = 0.45  # relative luminance under which white text reads better than black
 
 
+@checked
 def show_matrix(
     values: ArrayLike,
     *,

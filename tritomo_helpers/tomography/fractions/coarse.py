@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._typing import Floats32
-from ..._validation import fail
+from ..._validation import checked, fail
 from .data import FractionData
 
 
+@checked
 def may_be_halved(data: FractionData, *, shortest_length_nm: float) -> bool:
     """Whether voxels of twice the size still resolve a length, and the grid can be halved about the tilt axis.
 
@@ -30,6 +31,7 @@ def may_be_halved(data: FractionData, *, shortest_length_nm: float) -> bool:
     return alike and resolved and n_z % 4 == 0 and n_x % 4 == 0 and n_y % 2 == 0
 
 
+@checked
 def halved(
     data: FractionData, splits: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()
 ) -> tuple[FractionData, list[tuple[Floats32, Floats32]]]:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._validation import checked
 from .choice import Judge, PriorChoice
 from .data import FractionData
 from .matching import match_sizes
 from .prior import WeightedPrior
 
 
+@checked
 def weigh_lengths(
     data: FractionData,
     choice: PriorChoice,
