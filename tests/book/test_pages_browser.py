@@ -174,3 +174,36 @@ def test_record_sees_a_planted_request_and_error(open_page, record, tmp_path):
     assert any("planted" in error for error in record.errors)
     record.requests.clear()
     record.errors.clear()
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [("rocksalt", "glossary"), ("EELS background", "background-and-deconvolution"), ("qqxyzzy", None)],
+)
+def test_search_leads_to_the_page(words, page, address, open_page, record):
+    found = open_page(f"{address}/search.html?q={words.replace(' ', '+')}")
+    found.wait_for_function("() => /finished|did not match/.test(document.querySelector('#search-results').innerText)")
+    links = found.locator("#search-results li a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert any(link.startswith(f"{page}.html") for link in links) if page else links == []
+    record.requests.clear()
+
+
+HIDDEN_IN_PRINT = "details.tt-provenance, details.tt-checked, details.hide, .tt-box, fieldset.tt-quiz input"
+
+
+def test_a_printed_page_has_nothing_to_press_or_to_open(address, open_page, record):
+    page = settled(open_page(f"{address}/why-cathodes-fade.html"))
+    all_ready(page)
+    shown = f"""() => [...document.querySelectorAll('{HIDDEN_IN_PRINT}'),
+        ...[...document.querySelectorAll('.tritomo-viewer')].flatMap(v => [...v.shadowRoot.querySelectorAll('input')])]
+        .filter(e => e.getClientRects().length).length"""
+    assert page.evaluate(shown) > 0, "on the screen they are there"
+    page.emulate_media(media="print")
+    assert page.evaluate(shown) == 0
+    cut = "figure => getComputedStyle(figure).breakInside"
+    assert set(page.locator(".bd-article figure").evaluate_all(f"all => all.map({cut})")) == {"avoid"}
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    text = "() => getComputedStyle(document.querySelector('.bd-article p')).color"
+    assert max(map(int, re.findall(r"\d+", page.evaluate(text))[:3])) < 100, "dark ink on white paper"
+    record.requests.clear()
