@@ -117,7 +117,7 @@ def test_figure_against_cycles_has_truth_dashed_and_quoted_hollow(study):
 def test_particles_of_a_stage_stand_beside_each_other(study):
     intervals = study.intervals("O_at_percent")
     axes = plotting.show_particles(OXYGEN, CYCLES, intervals=intervals, name="O (at%)")
-    at = axes.containers[0].lines[0].get_xdata()
+    at = axes.lines[0].get_xdata()
     assert len(set(at)) == 12
     assert at[:4].mean() == pytest.approx(0)
     with pytest.raises(ValueError, match="intervals: expected shape"):

@@ -19,7 +19,7 @@ from .geometry import show_geometry
 from .images import show_difference, show_image, show_images, show_sinograms
 from .marks import add_outlines, add_scale_bar, mark_gap
 from .matrices import show_matrix
-from .stages import StageCurves, StageSeries, show_particles, show_stage_curves, show_stage_series
+from .stages import StageCurves, StageSeries, show_distances, show_particles, show_stage_curves, show_stage_series
 from .style import (
     ELEMENT_COLORS,
     NULL,
@@ -52,6 +52,7 @@ __all__ = [
     "show_background_step",
     "show_curves",
     "show_difference",
+    "show_distances",
     "show_geometry",
     "show_image",
     "show_images",

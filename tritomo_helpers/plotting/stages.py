@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -184,8 +185,8 @@ def show_particles(
         n = np.count_nonzero(stage == here)
         at[stage == here] += apart * (np.arange(n) - (n - 1) / 2)
     color = color_of(name)
-    look = {**OURS, "linestyle": "none", "color": color, "label": "measured, 95 % interval"}
-    axes.errorbar(at, measured, np.stack([measured - low, high - measured]), **look)
+    axes.vlines(at, low, high, color=color, linewidth=1.6)
+    axes.plot(at, measured, color=color, linestyle="none", marker=OURS["marker"], label="measured, 95 % interval")
     if truth is not None:
         axes.hlines(
             np.asarray(truth, dtype=float), at - 0.4 * apart, at + 0.4 * apart, label="truth of the twin", **_DASH
@@ -256,6 +257,56 @@ def show_stage_curves(columns: Mapping[str, Sequence[StageCurves]]) -> list[list
     figure.align_labels()
     _shared_legend(grid.ravel().tolist())
     return [list(row) for row in grid]
+
+
+@checked
+def show_distances(names: Sequence[str], distances: ArrayLike, *, limit: float = 20.0) -> Axes:
+    """Show how far numbers lie from the middle of their nulls, one a line, the null as a gray band.
+
+    Parameters
+    ----------
+    names : sequence of str
+        From the top down.
+    distances : array_like, shape (name,)
+        In half widths of the null; NaN leaves the line empty.
+    limit : float, default 20
+        What lies beyond is drawn at the edge, as an arrow.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If there is not one distance for each name.
+
+    Examples
+    --------
+    >>> axes = show_distances(["oxygen falls", "rich voxels"], [30.0, 0.5])
+    >>> [text.get_text() for text in axes.get_yticklabels()]
+    ['oxygen falls', 'rich voxels']
+    """
+    import matplotlib.pyplot as plt
+
+    values = np.asarray(distances, dtype=float)
+    check_shape(values, "distances", (len(names),), remedy="give one for each name")
+    lines = np.arange(len(names))
+    axes: Axes = plt.subplots(figsize=(_WIDTH, 0.9 + 0.42 * len(names)))[1]
+    axes.axvspan(-1, 1, label="null", **NULL)
+    inside = np.abs(values) <= limit
+    axes.plot(values[inside], lines[inside], "o", color="black", label="measured")
+    for side, marker in ((-1, "<"), (1, ">")):
+        beyond = np.sign(values) * (np.abs(values) > limit) == side
+        axes.plot(np.full(beyond.sum(), side * limit), lines[beyond], marker, color="black")
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set(xlim=(-1.3 * limit, 1.3 * limit), ylim=(len(names) - 0.5, -0.5))
+    axes.set_yticks(lines, [textwrap.fill(name, 40) for name in names], fontsize=9)
+    axes.set_xlabel("half widths from the null")
+    axes.set_xticks([-10, -1, 0, 1, 10], ["\N{MINUS SIGN}10", "\N{MINUS SIGN}1", "0", "1", "10"])
+    axes.grid(visible=True, axis="y", color="0.92")
+    _shared_legend([axes])
+    return axes
 
 
 def _grid(n: int, what: str, *, height: float) -> list[Axes]:

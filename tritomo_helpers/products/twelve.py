@@ -71,14 +71,12 @@ class Twelve:
         return np.asarray(self.table["cycles"] == check_option(int(cycles), "cycles", CYCLES))
 
     def values(self, quantity: str, *, method: str = "best") -> Floats:
-        """Return a quantity of every particle, shape (particle,); NaN where the method does not give it."""
-        check_option(method, "method", METHODS)
-        column = (
-            self.table["quantities"]
-            .tolist()
-            .index(check_option(quantity, "quantity", self.table["quantities"].tolist()))
-        )
-        return np.asarray(self.table[method][:, column], dtype=np.float64)
+        """Return a quantity of every particle, shape (particle,); NaN where it was not computed."""
+        table = self.table[check_option(method, "method", METHODS)]
+        names = self.table["quantities"].tolist()
+        if quantity not in names and not np.isfinite(table).any():
+            return np.full(len(table), np.nan)
+        return np.asarray(table[:, names.index(check_option(quantity, "quantity", names))], dtype=np.float64)
 
     def intervals(self, quantity: str) -> Floats:
         """Return the 95 % interval of the best method for every particle, shape (particle, 2)."""
@@ -99,9 +97,26 @@ class Twelve:
                 half[at] = stats.t.ppf(0.975, here.size - 1) * sd[at] / np.sqrt(here.size)
         return StageMeans(mean, sd, n.astype(np.int64), half)
 
-    def at_surface(self, quantity: str, *, method: str = "best") -> Floats:
-        """Return the mean of the outermost shell of every particle, shape (particle,)."""
-        return np.array([profile.mean[0] for profile in self.profiles(f"{quantity}_mean", method=method)])
+    def band(self, quantity: str, *, method: str = "paper") -> Floats:
+        """Return the least and the largest value of the particles of each stage, shape (stage, 2)."""
+        values = self.values(quantity, method=method)
+        ends = np.full((len(CYCLES), 2), np.nan)
+        for at, cycles in enumerate(CYCLES):
+            here = values[self.members(cycles)]
+            here = here[np.isfinite(here)]
+            if here.size:
+                ends[at] = here.min(), here.max()
+        return ends
+
+    def at_surface(self, quantity: str, *, method: str = "best", column: str = "mean") -> Floats:
+        """Return a column of the profiles in the outermost shell of every particle, shape (particle,)."""
+        profiles = self.profiles(f"{quantity}_{column}", method=method)
+        return np.array([profile.mean[0] if profile.n.size else np.nan for profile in profiles])
+
+    def rises(self, column: str, *, inner: int, method: str = "best") -> Floats:
+        """Return the shell `inner` steps below the surface minus the outermost one, shape (particle,)."""
+        profiles = self.profiles(column, method=method)
+        return np.array([p.mean[inner] - p.mean[0] if p.n.size > inner else np.nan for p in profiles])
 
     def profiles(self, column: str, *, method: str = "best", cycles: int | None = None) -> list[DepthProfile]:
         """Return a column of the profiles of every particle, or of those of one stage, against depth.
@@ -110,10 +125,13 @@ class Twelve:
         a mean are filled where the table has them.
         """
         names = self.table["true_columns" if method == "truth" else "columns"].tolist()
-        check_option(column, "column", names)
-        stem = column.removesuffix("_mean")
         shown = np.ones(len(self.table["particles"]), dtype=bool) if cycles is None else self.members(cycles)
         rows = self.table["true_profiles" if method == "truth" else f"{method}_profiles"][shown]
+        if not np.isfinite(rows).any():
+            nothing = np.array([])
+            return [DepthProfile(nothing, nothing, nothing, nothing.astype(np.int64), nothing)] * len(rows)
+        check_option(column, "column", names)
+        stem = column.removesuffix("_mean")
 
         def of(row: Floats, name: str) -> Floats:
             return np.asarray(row[names.index(name)] if name in names else np.full(row.shape[1], np.nan), float)
@@ -130,7 +148,13 @@ class Twelve:
 
     def stage_profile(self, column: str, *, method: str, cycles: int) -> StageProfile:
         """Average a column over the particles of a stage shell by shell, as the paper does."""
-        return particles.average(self.profiles(column, method=method, cycles=cycles))
+        there = [profile for profile in self.profiles(column, method=method, cycles=cycles) if profile.n.size]
+        nothing = np.array([])
+        return (
+            particles.average(there)
+            if there
+            else StageProfile(nothing, nothing, nothing, nothing.astype(np.int64), nothing)
+        )
 
     def series(self, quantity: str, *, surface: bool = False, null: Floats | None = None) -> StageSeries:
         """Return a quantity against cycles, of the particles or of their outermost shells, for a figure."""
@@ -164,14 +188,14 @@ class Twelve:
         )
 
 
-def twelve() -> Twelve:
+def load() -> Twelve:
     """Read the study's table of all particles; where the package lacks it, join the particles that it has.
 
     Nothing is computed: what is missing is NaN.
 
     Examples
     --------
-    >>> twelve().stages
+    >>> load().stages
     ('pristine', '50 cycles', '100 cycles', '200 cycles')
     """
     table = registry.packaged("study/particles")

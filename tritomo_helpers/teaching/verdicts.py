@@ -1,16 +1,15 @@
 """Claim, evidence, null, verdict: a table that is computed, so that a correction upstream changes its words."""
 
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
 from .._validation import check_finite, check_ndim, check_option, fail
-from ._output import publish
 from .claims import number_text
+from .tables import show_table
 
 SAYS = {"above": "more than noise", "below": "less than noise", "within": "no more than noise"}
 VERDICTS = ("holds", "is not shown", "is contradicted", "is not tested")
@@ -28,12 +27,16 @@ class Weighed:
         What was measured, and what specimens without the effect gave, as text.
     verdict : str
         ``"holds"``, ``"is not shown"``, ``"is contradicted"`` or ``"is not tested"``.
+    distance : float
+        Of the measured number from the middle of the null, in half widths of it: beyond 1 chance does not do it. NaN
+        without a null.
     """
 
     claim: str
     evidence: str
     null: str
     verdict: str
+    distance: float = field(default=np.nan, repr=False)
 
 
 def weigh(
@@ -93,7 +96,9 @@ def weigh(
     where = "above" if measured > high else "below" if measured < low else "within"
     verdict = "holds" if where == effect else "is not shown" if where == "within" else "is contradicted"
     ends = [number_text(end, fmt=fmt) for end in (low, high)]
-    return Weighed(claim, evidence, f"{ends[0]} to {ends[1]} {unit}".rstrip(), verdict)
+    half = (high - low) / 2
+    distance = (measured - low - half) / half if half > 0 else np.nan
+    return Weighed(claim, evidence, f"{ends[0]} to {ends[1]} {unit}".rstrip(), verdict, distance)
 
 
 def show_verdicts(weighed: Sequence[Weighed]) -> None:
@@ -106,16 +111,14 @@ def show_verdicts(weighed: Sequence[Weighed]) -> None:
     Examples
     --------
     >>> show_verdicts([weigh("Mn4+ rises inward", 19.0, null=(-1, 1), unit="points", fmt=".0f")])
+    claim | measured | null | verdict
     Mn4+ rises inward | 19 points | −1 to 1 points | holds
     """
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("claim", "measured", "null", "verdict"))
-    rows = [(j.claim, j.evidence, j.null, j.verdict) for j in weighed]
-    cells = (
-        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row[:3])}<td><b>{row[3]}</b></td></tr>"
-        for row in rows
+    show_table(
+        ("claim", "measured", "null", "verdict"),
+        [(row.claim, row.evidence, row.null, row.verdict) for row in weighed],
+        bold=("verdict",),
     )
-    page = f'<table class="tt-verdicts"><thead><tr>{head}</tr></thead><tbody>{"".join(cells)}</tbody></table>'
-    publish("\n".join(" | ".join(row) for row in rows), page)
 
 
 def null_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:

@@ -1,0 +1,183 @@
+"""What the paper states, weighed from tables: each verdict computed again another way, and turned by other numbers."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.test_twelve import CYCLES, table
+from tritomo_helpers import plotting, products, teaching
+from tritomo_helpers.products import twelve
+from tritomo_helpers.teaching import statements
+
+SHELLS = 12
+METALS, STATES = ("Mn", "Co", "Ni"), ("Mn4", "Mn2", "Co2")
+TRENDS = ("Mn4 depth trend", "Co3 depth trend")
+# Claim, quantity, stages, effect: those that compare the means of two stages.
+CHANGES = {
+    "oxygen falls by 200 cycles": ("O_at_percent", 0, 200, "less"),
+    "Mn⁴⁺ falls over the first 50 cycles": ("Mn4_percent", 0, 50, "less"),
+    "Mn⁴⁺ rises from 50 to 100 cycles": ("Mn4_percent", 50, 100, "greater"),
+    "Mn⁴⁺ falls from 100 to 200 cycles": ("Mn4_percent", 100, 200, "less"),
+}
+
+
+def study(*, sign=1.0, seed=0):
+    """Twelve particles in which everything changes as the paper states it, or the other way round."""
+    rng = np.random.default_rng(seed)
+    at = np.searchsorted([0, 50, 100, 200], CYCLES)
+    means = {
+        "O_at_percent": 64 + sign * np.array([2.7, 2.6, 2.5, -3.0])[at],
+        **{f"{el}_at_percent": np.array([11.1, 11.1, 11.1, 13.0])[at] for el in METALS},
+        "Mn4_percent": 70 + sign * np.array([14, 4, 11, -17])[at],
+        "Mn2_percent": np.array([11.5, 13, 12, 42])[at],
+        "Co2_percent": np.array([20, 21.5, 22.5, 89])[at],
+        "rock_salt_percent_of_metal": np.array([0, 1, 3, 43])[at],
+        **{f"{el}_rich_percent": np.full(12, 3.0) for el in METALS},
+        **{f"{el}_null_rich_percent": np.full(12, 3.0) for el in METALS},
+    }
+    values = np.stack([v + 0.05 * rng.normal(size=12) for v in means.values()], axis=1)
+    names = [f"{name}_mean" for name in means if name[-10:] == "at_percent"] + ["Mn_at_percent_sd"]
+    flat = [np.tile(v[:, None], SHELLS) for name, v in means.items() if name[-10:] == "at_percent"]
+    columns = np.array(["depth_nm", "n_voxels", *names])
+    per_shell = np.stack(
+        [np.tile(np.arange(SHELLS) * 4.0 + 2, (12, 1)), np.full((12, SHELLS), 900.0), *flat, np.ones((12, SHELLS))],
+        axis=1,
+    ) + np.where(np.arange(len(columns)) < 2, 0, 0.01)[:, None] * rng.normal(size=(12, len(columns), SHELLS))
+    slope = sign * np.where(CYCLES == 200, -0.2, 0.5)[:, None] * np.ones(2)
+    return twelve.Twelve(
+        table(
+            quantities=np.array(list(means)),
+            **dict.fromkeys(("truth", "best", "paper"), values),
+            columns=columns,
+            **dict.fromkeys(("best_profiles", "paper_profiles"), per_shell),
+            statements=np.array(TRENDS),
+            best_measured=slope,
+            best_null=np.tile([-0.03, 0.03], (12, 2, 1)),
+        )
+    )
+
+
+def every(of):
+    rows = statements.composition_statements(
+        of, products.get("story/inhomogeneity"), products.get("composition/depth-profiles")
+    ) + statements.valence_statements(of)
+    return {row.claim: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def as_stated():
+    return every(study())
+
+
+def welch(of, quantity, before, after, effect):
+    """Return what scipy says of a change: whether its 95 % interval leaves out zero, and on which side."""
+    values = of.values(quantity)
+    groups = [values[of.members(cycles)] for cycles in (after, before)]
+    low, high = stats.ttest_ind(*groups, equal_var=False).confidence_interval(0.95)
+    wanted, other = (high < 0, low > 0) if effect == "less" else (low > 0, high < 0)
+    return "holds" if wanted else "is contradicted" if other else "is not shown"
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1.0, "holds"), (-1.0, "is contradicted"), (0.001, "is not shown")])
+def test_change_between_stages_is_judged_as_scipy_judges_it(sign, verdict):
+    of = study(sign=sign)
+    rows = every(of)
+    judged = {claim: rows[claim].verdict for claim in CHANGES}
+    assert judged == {claim: welch(of, *changed) for claim, changed in CHANGES.items()}
+    assert verdict in judged.values()
+
+
+def test_verdicts_of_the_committed_tables_are_those_of_scipy():
+    of = twelve.load()
+    rows = every(of)
+    judged = {claim: row.verdict for claim in CHANGES if (row := rows[claim]).verdict != "is not tested"}
+    assert judged == {claim: welch(of, *CHANGES[claim]) for claim in judged}
+
+
+def test_trend_has_to_hold_in_the_particle_that_speaks_least_for_it():
+    of = study()
+    for claim, cycles, turned in (
+        ("Mn⁴⁺ grows inward before cycling", 0, -0.5),
+        ("Mn⁴⁺ falls inward after 200 cycles", 200, 0.2),
+    ):
+        assert every(of)[claim].verdict == "holds"
+        weakest = of.table["best_measured"].copy()
+        weakest[np.flatnonzero(of.members(cycles))[-1], 0] = 0.01
+        unsure = twelve.Twelve({**of.table, "best_measured": weakest})
+        assert every(unsure)[claim].verdict == "is not shown"
+        weakest[np.flatnonzero(of.members(cycles))[-1], 0] = turned
+        assert every(twelve.Twelve({**of.table, "best_measured": weakest}))[claim].verdict == "is contradicted"
+
+
+def test_rock_salt_brings_its_share_of_the_metals(as_stated):
+    """By hand: 43 % of the metals turn, of which 88.5 % (Mn) and 80 % (Co) were not divalent before."""
+    manganese, cobalt = (as_stated[f"{el}²⁺ grows as rock salt does, by metal"] for el in ("Mn", "Co"))
+    assert float(manganese.evidence.split()[0].replace("−", "-")) == pytest.approx(30.5 - 43 * 0.885, abs=0.3)
+    assert float(cobalt.evidence.split()[0]) == pytest.approx(69 - 43 * 0.80, abs=0.3)
+    assert (manganese.verdict, cobalt.verdict) == ("is contradicted", "is contradicted")
+
+
+def test_null_of_the_same_height_leaves_nothing_of_rich_voxels(as_stated):
+    claim = "after 200 cycles more rich voxels than the null of that mean and dose"
+    assert as_stated[claim].verdict == "is not shown"
+
+
+def test_absorption_bends_a_flat_profile_by_more_than_the_flatness_that_was_seen(as_stated):
+    profiles = products.get("composition/depth-profiles")
+    bend = np.ptp((profiles["without"] - profiles["corrected"])[0])
+    assert statements.absorption_bend(profiles) == pytest.approx(bend, abs=0.05)
+    row = as_stated["oxygen flat within 1 at% excludes vacancies: absorption bends it less"]
+    assert row.verdict == ("holds" if bend < 1 else "is contradicted")
+
+
+def test_without_particles_nothing_is_said():
+    empty = study()
+    lost = {
+        name: np.full_like(empty.table[name], np.nan)
+        for name in ("best", "best_measured", "best_profiles", "paper_profiles")
+    }
+    rows = every(twelve.Twelve({**empty.table, **lost}))
+    assert {rows[claim].verdict for claim in (*CHANGES, "Mn⁴⁺ grows inward before cycling")} == {"is not tested"}
+
+
+def test_what_if_says_by_how_much_each_mismatch_moves_the_fall():
+    fresh, cycled = (products.get(f"study/valence-particle-{name}") for name in ("pristine-1", "cycled-200-1"))
+    rows = statements.what_if(fresh, cycled)
+    assert len(rows) <= 10
+    other = fresh["scenario"].tolist().index("other set, without the mix")
+    moved = statements.changes_of_fall(fresh, cycled, state="Mn4")["references of another set"]
+    assert moved == pytest.approx(cycled["error"][other, 0] - fresh["error"][other, 0])
+    assert rows[-1][3] == f"{moved:+.1f}"
+
+
+def test_oxygen_shows_the_explanations_that_take_oxygen_out():
+    rows = {row[0]: row for row in statements.explanations(study(), shape=24)}
+    assert {name: row[3] for name, row in rows.items()} == {
+        "oxygen vacancies": "holds",
+        "excess lithium": "is not shown",
+        "a skin of rock salt": "holds",
+        "segregation of metals": "is not shown",
+    }
+    assert float(rows["excess lithium"][5]) > 1.05  # ICP would see it
+    assert float(rows["a skin of rock salt"][4].split()[0]) > 1  # XRD would
+
+
+def test_distance_counts_half_widths_from_the_middle_of_the_null():
+    assert teaching.weigh("a", 5.0, null=(1.0, 3.0)).distance == 3
+    assert teaching.weigh("a", 0.0, null=(1.0, 3.0)).distance == -2
+    assert np.isnan(teaching.weigh("a", 0.0, null=None).distance)
+
+
+def test_distances_beyond_the_frame_are_arrows_at_its_edge():
+    axes = plotting.show_distances(["near", "far", "far below"], [0.5, 99.0, -99.0], limit=20)
+    marks = {line.get_marker(): line.get_xdata().tolist() for line in axes.lines}
+    assert marks == {"o": [0.5], ">": [20.0], "<": [-20.0]}
+    with pytest.raises(ValueError, match="distances: expected shape"):
+        plotting.show_distances(["near"], [1.0, 2.0])
+    plt.close("all")
+
+
+def test_table_needs_a_cell_for_each_column():
+    with pytest.raises(ValueError, match="rows: expected 2 cells"):
+        teaching.show_table(("a", "b"), [("1",)])
