@@ -233,7 +233,9 @@ class TestDamage:
             (lambda: detection_power(1.0, 0.0), "standard_error: expected numbers above zero"),
             (lambda: detection_power(1.0, 1.0, significance=5), "a probability between 0 and 1"),
             (
-                lambda: white_line_change(None, Acquisition(), critical_dose_e_per_a2=-1),
+                lambda: white_line_change(
+                    phantoms.balls([[0, 0, 0]], [30], shape=8), Acquisition(), critical_dose_e_per_a2=-1
+                ),
                 "critical_dose_e_per_a2: expected a finite number above zero",
             ),
         ],
