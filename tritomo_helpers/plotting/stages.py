@@ -186,7 +186,7 @@ def show_particles(
         at[stage == here] += apart * (np.arange(n) - (n - 1) / 2)
     color = color_of(name)
     axes.vlines(at, low, high, color=color, linewidth=1.6)
-    axes.plot(at, measured, color=color, linestyle="none", marker=OURS["marker"], label="measured, 95 % interval")
+    axes.plot(at, measured, color=color, linestyle="none", marker=OURS["marker"], label="measured (95 %)")
     if truth is not None:
         axes.hlines(
             np.asarray(truth, dtype=float), at - 0.4 * apart, at + 0.4 * apart, label="truth of the twin", **_DASH
@@ -329,4 +329,6 @@ def _shared_legend(axes: Sequence[Axes]) -> None:
     """Put one legend for all above the figure, each name once."""
     entries = {name: handle for ax in axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure: Any = axes[0].figure
-    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=3, columnspacing=1.2)
+    # As many as fill the width.
+    ncols = max(1, min(len(entries), 50 // (max(map(len, entries)) + 4)))
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols, columnspacing=1.2)
