@@ -156,6 +156,20 @@ class Twelve:
             else StageProfile(nothing, nothing, nothing, nothing.astype(np.int64), nothing)
         )
 
+    def trend(self, statement: str, *, cycles: int) -> tuple[float, float]:
+        """Return the slope of the particle of a stage that has the smallest, and the largest end of their nulls.
+
+        Both without sign, NaN where nothing was computed; see `pipeline.volumes.judge`.
+        """
+        names = self.table["statements"].tolist()
+        if statement not in names:
+            return np.nan, np.nan
+        here, at = self.members(cycles), names.index(statement)
+        slopes, nulls = np.abs(self.table["best_measured"][here, at]), np.abs(self.table["best_null"][here, at])
+        if not np.isfinite(slopes).any():
+            return np.nan, np.nan
+        return float(np.nanmin(slopes)), float(np.nanmax(nulls))
+
     def series(self, quantity: str, *, surface: bool = False, null: Floats | None = None) -> StageSeries:
         """Return a quantity against cycles, of the particles or of their outermost shells, for a figure."""
 
