@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.integrate import quad
 from scipy.stats import norm
 
 from tritomo_helpers import planning
-from tritomo_helpers.planning import clusters
+from tritomo_helpers.planning import clusters, shells
+from tritomo_helpers.products import planning_check
 from tritomo_helpers.projection import Projector
 from tritomo_helpers.simulation import Acquisition
 
@@ -22,6 +25,32 @@ def test_recall_is_the_share_of_a_shifted_normal_above_the_threshold():
         assert recall == pytest.approx(norm.sf(norm.isf(rate) - plan.snr_anywhere), abs=0.02)
     assert np.all(np.diff(planning.detectability(Acquisition(), **CASE).recall) > 0)
     assert np.all(np.diff(planning.detectability(Acquisition(), **CASE).precision) < 0)
+
+
+def test_a_contrast_counts_all_visible_atoms():
+    """Nine of a hundred visible atoms more are manganese: of the metals, a third of the atoms, 27 of a hundred more."""
+    inside = planning.cluster_composition(contrast_at_percent=9.0)
+    assert sum(inside.values()) == pytest.approx(1)
+    assert inside["O"] == pytest.approx(2 / 3)
+    assert inside["Mn"] == pytest.approx(1 / 9 + 0.09)
+    assert inside["Mn"] / (1 - inside["O"]) == pytest.approx(1 / 3 + 0.27)
+    assert inside["Co"] == inside["Ni"] == pytest.approx(1 / 9 - 0.045)
+    # Where oxygen rises, it is the metals that give; the most abundant element gives where there is no other.
+    assert planning.cluster_composition(contrast_at_percent=9.0, element="O")["Mn"] == pytest.approx(1 / 9 - 0.03)
+    two = planning.cluster_composition(contrast_at_percent=9.0, fractions={"O": 0.7, "Mn": 0.3})
+    assert two["O"] == pytest.approx(0.61)
+
+
+def test_scores_are_averaged_over_the_volume():
+    """Score times distance squared, integrated: in a small particle the surface counts and scores most."""
+    case = {"particle_nm": 60.0, "radius_nm": 6.5, "contrast_at_percent": 9.0, "n_clusters": 1.0}
+    plan = planning.detectability(Acquisition(), **case, false_positive_rate=[0.05])
+    reach = 60.0 / 2 - 6.5
+    off = (np.arange(300) + 0.5) / 300 * reach
+    relative = np.sqrt([clusters._path_sum(60.0, 6.5, 4.63, place) for place in (0.0, *off)])
+    snr = plan.snr * relative[1:] / relative[0]
+    assert plan.snr_anywhere == pytest.approx(np.average(snr, weights=off**2), rel=0.004)
+    assert plan.recall[0] == pytest.approx(np.average(norm.sf(norm.isf(0.05) - snr), weights=off**2), rel=0.004)
 
 
 def test_snr_scales_with_dose_contrast_and_size():
@@ -73,6 +102,7 @@ def test_the_chord_sum_agrees_with_projected_balls():
         ({"radius_nm": 90.0}, "radius_nm: expected a cluster smaller than the particle"),
         ({"particle_nm": -1.0}, "particle_nm"),
         ({"contrast_at_percent": 0.0}, "contrast_at_percent"),
+        ({"contrast_at_percent": 23.0}, "contrast_at_percent: expected at most 22.2, where Co and Ni have nothing"),
         ({"element": "Fe"}, "element: expected one of"),
         ({"false_positive_rate": [0.0, 0.1]}, "false_positive_rate: expected between 0 and 1"),
     ],
@@ -99,6 +129,7 @@ def test_resolution_by_hand():
 def test_transmission_by_hand():
     """Ni La in NCM111: 7062 cm2/g and 4.77 g/cm3, so exp(-0.337) of it passes 100 nm."""
     shares = planning.transmission(particle_nm=200.0)
+    assert set(shares) == {"O", "Mn", "Co", "Ni"}
     assert shares["Ni"] == pytest.approx(np.exp(-7062 * 4.77 * 100e-7), rel=0.04)
     assert shares["O"] > shares["Mn"] > shares["Ni"]
     assert planning.transmission(particle_nm=400.0)["Ni"] == pytest.approx(shares["Ni"] ** 2, rel=1e-9)
@@ -111,7 +142,6 @@ def test_without_absorption_more_is_seen():
 
 def test_a_solve_without_noise_gives_the_predicted_score():
     """The matched filter on expected counts: what blur, place and mean take is predicted to a few percent."""
-    from tritomo_helpers.products import planning_check
 
     class Expected(np.random.Generator):
         """Places are drawn, counts are not."""
@@ -129,6 +159,33 @@ def test_a_solve_without_noise_gives_the_predicted_score():
         assert plan.snr_anywhere == pytest.approx(np.mean(scores), rel=0.08)
 
 
+def test_false_spots_are_the_maxima_of_a_smooth_field():
+    """White noise smoothed with a Gaussian of the same mean slope, on the same voxels, counted one by one."""
+    rates = np.array([0.01])
+    scan = Acquisition()
+    predicted = planning.detectability(scan, **CASE, false_positive_rate=rates).false_spots[0]
+    _, power, q2 = clusters._spectrum_of_ball(6.5, 4.63)
+    angles = np.deg2rad(scan.tilt_angles_deg)
+    slopes = (
+        np.sum(q2 * power)
+        / np.sum(power)
+        / 2
+        * np.array([np.mean(np.sin(angles) ** 2), 1, np.mean(np.cos(angles) ** 2)])
+    )
+    # A Gaussian of width s makes a field whose slope has the variance 1 / (2 s^2).
+    rng, n = np.random.default_rng(3), 44
+    counted = []
+    for _ in range(6):
+        field = ndimage.gaussian_filter(
+            rng.normal(size=(n, n, n)), np.sqrt(0.5 / slopes) / 4.63, mode="wrap", truncate=6
+        )
+        field /= field.std()
+        highest = field == ndimage.maximum_filter(field, 3, mode="wrap")
+        ball = 4 / 3 * np.pi * (78.5 / 4.63) ** 3  # voxels of the places in the particle
+        counted.append(np.count_nonzero(highest & (field > norm.isf(0.01))) * ball / n**3)
+    assert predicted == pytest.approx(np.mean(counted), rel=0.25)  # with the surface, which the cube does not have
+
+
 def test_shell_errors_against_one_shell_by_hand():
     """A particle of one shell and its core: the mean of all pixels, each with the bound of its path."""
     plan = planning.shell_errors(Acquisition(), particle_nm=150.0, shell_nm=25.0)
@@ -142,3 +199,41 @@ def test_shell_errors_against_one_shell_by_hand():
     assert thinner.error[0] > 1.2 * plan.error[0]
     with pytest.raises(ValueError, match="shell_nm: expected less than the radius"):
         planning.shell_errors(Acquisition(), particle_nm=20.0, shell_nm=12.0)
+
+
+def test_errors_of_two_shells_by_hand(monkeypatch):
+    """A shell and the core, every pixel equally uncertain: integrals over the disk and the inverse of two by two.
+
+    With the core known, the shell would be known better: its error is that beside a free neighbor.
+    """
+    sigma, radius, core = 20.0, 75.0, 45.0
+    constant = (np.array([1.0, 200.0]), np.full((2, 5), sigma))
+    monkeypatch.setattr(shells, "_bounds", lambda *_: constant)
+    plan = planning.shell_errors(Acquisition(), particle_nm=2 * radius, shell_nm=radius - core)
+    # Share of the path in the core: sqrt((b^2 - r^2) / (a^2 - r^2)) within r < b; u = r^2 below.
+    a, b = radius**2, core**2
+    squared = np.pi * (b - (a - b) * np.log(a / (a - b)))
+    once = np.pi * quad(lambda u: np.sqrt((b - u) / (a - u)), 0, b)[0]
+    disk = np.pi * a
+    information = 15 / (4.63**2 * sigma**2) * np.array([[disk - 2 * once + squared, once - squared], [0, squared]])
+    determinant = information[0, 0] * information[1, 1] - information[0, 1] ** 2
+    by_hand = np.sqrt([information[1, 1] / determinant, information[0, 0] / determinant])
+    np.testing.assert_allclose(plan.error, by_hand, rtol=0.01)
+    np.testing.assert_allclose(plan.depth_nm, [15.0, 52.5])
+    assert plan.error[0] > 1.05 / np.sqrt(information[0, 0])  # with the core known
+
+
+def test_a_forecast_is_what_its_parts_say():
+    scan = Acquisition(beam_current_na=0.6)
+    of_all = planning.forecast(scan, **CASE, false_positive_rate=0.02, state="Co3")
+    clusters_alone = planning.detectability(scan, **CASE, false_positive_rate=[0.02])
+    assert of_all.clusters.recall == clusters_alone.recall
+    assert of_all.clusters.precision == clusters_alone.precision
+    np.testing.assert_array_equal(
+        of_all.shells.error, planning.shell_errors(scan, particle_nm=170.0, state="Co3").error
+    )
+    assert of_all.rows()["recall at 2 % of the places"] == f"{100 * clusters_alone.recall[0]:.0f} %"
+    assert of_all.rows()["resolution across, along the beam"] == "29.7, 38.8 nm"
+    assert len(str(of_all).splitlines()) == len(of_all.rows())
+    with pytest.raises(ValueError, match="false_positive_rate: expected between 0 and 1"):
+        planning.forecast(scan, **CASE, false_positive_rate=1.0)

@@ -10,7 +10,7 @@ that, and are taken off: clusters have soft edges that pixels blur, they lie bet
 and the mean from which it departs is found from data that hold all clusters. A search for the size costs more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,16 +20,16 @@ from scipy.special import ndtr, ndtri
 
 from .._typing import Floats
 from .._validation import check_finite, check_option, check_positive, checked, fail
-from ..constants import BARN_NM2, NCM111_FORMULA_UNITS_PER_NM3
+from ..constants import BARN_NM2
 from ..eds.model import LineModel
 from ..simulation import Acquisition
 from ..spectroscopy import xray
+from . import material
 
 EDGE_NM = 2.0
 """Half width of the soft edge of a cluster, as in the twin."""
-#: Atoms per nm³ of the elements that X-rays show in the layered oxide.
-_ATOMS_PER_NM3 = 3 * NCM111_FORMULA_UNITS_PER_NM3
-_FRACTIONS = {"O": 2 / 3, "Mn": 1 / 9, "Co": 1 / 9, "Ni": 1 / 9}
+#: Places of a cluster over which scores are averaged, in layers of equal volume.
+_N_PLACES = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,9 @@ class Detectability:
     recall : ndarray, shape (n,)
         Share of the clusters found at that rate, mean over all places.
     precision : ndarray, shape (n,)
-        Share of what is found that is a cluster.
+        Share of what is found that is a cluster. The streaks of clusters that were found already are not counted.
+    false_spots : ndarray of float, shape (n,)
+        Separate spots, a diameter apart or more, that noise alone makes.
     """
 
     snr: float
@@ -58,6 +60,7 @@ class Detectability:
     false_positive_rate: Floats
     recall: Floats
     precision: Floats
+    false_spots: Floats
 
 
 @checked
@@ -84,7 +87,8 @@ def detectability(
     radius_nm : float
         Radius of the clusters.
     contrast_at_percent : float
-        By how much the element is richer in a cluster, at%; the other metals are poorer in equal parts.
+        By how much the element is richer in a cluster, at% of all visible atoms, oxygen included; the other metals
+        are poorer in equal parts (`cluster_composition`).
     element : str, default "Mn"
         Which element is rich.
     n_clusters : float, default 14
@@ -103,7 +107,8 @@ def detectability(
     Raises
     ------
     ValueError
-        If a size is not positive, a cluster does not fit into the particle, or a rate is not between 0 and 1.
+        If a size is not positive, a cluster does not fit into the particle, the others would have to be poorer than
+        none at all, or a rate is not between 0 and 1.
 
     Notes
     -----
@@ -119,33 +124,76 @@ def detectability(
     """
     diameter = check_positive(particle_nm, "particle_nm")
     radius = check_positive(radius_nm, "radius_nm")
-    contrast = check_positive(contrast_at_percent, "contrast_at_percent") / 100
     if 2 * radius >= diameter:
         raise fail("radius_nm", expected="a cluster smaller than the particle", got=radius, remedy="give it in nm")
     check_positive(n_clusters, "n_clusters")
-    mean = dict(_FRACTIONS if fractions is None else fractions)
-    check_option(element, "element", tuple(mean))
+    mean = dict(material.FRACTIONS if fractions is None else fractions)
+    inside = cluster_composition(contrast_at_percent=contrast_at_percent, element=element, fractions=mean)
     rates = np.logspace(-4, np.log10(0.3), 61) if false_positive_rate is None else np.asarray(false_positive_rate)
     check_finite(rates, "false_positive_rate")
     if np.any((rates <= 0) | (rates >= 1)):
         raise fail("false_positive_rate", expected="between 0 and 1", got=rates.tolist(), remedy="try 0.01 for 1 %")
-    change = _change(mean, element) * contrast
+    change = np.array([inside[el] - mean[el] for el in mean])
     matrix = _information(acquisition, tuple(mean.items()), diameter, absorption)
     information = float(change @ matrix @ change)
     n_tilts = len(acquisition.tilt_angles_deg)
     reach = diameter / 2 - radius
-    places = np.linspace(0, reach, 7)
+    anywhere = reach * np.cbrt((np.arange(_N_PLACES) + 0.5) / _N_PLACES)  # middles of layers of equal volume
     pixel = acquisition.pixel_size_nm
-    sums = np.array([_path_sum(diameter, radius, pixel, off) for off in places])
+    sums = np.array([_path_sum(diameter, radius, pixel, off) for off in (0.0, *anywhere, reach)])
     kept = _kept_by_blur(radius, pixel) * _kept_by_mean(diameter, radius, n_clusters) ** 2
     snr = np.sqrt(n_tilts * information * kept * sums)
-    volume = np.gradient(places**3)  # of the layer of the ball that each place stands for
-    recall = np.average(ndtr(snr[:, None] + ndtri(rates)), axis=0, weights=volume)
-    # Peaks closer than a diameter count once, so noise has about as many chances as balls of that size fit in.
-    n_chances = (diameter / (2 * radius)) ** 3
-    precision = n_clusters * recall / (n_clusters * recall + n_chances * rates)
-    anywhere = float(np.average(snr, weights=volume))
-    return Detectability(float(snr[0]), float(snr[-1]), anywhere, rates, recall, precision)
+    recall = ndtr(snr[1:-1, None] + ndtri(rates)).mean(axis=0)
+    false = _false_spots(acquisition, diameter, radius, rates)
+    precision = n_clusters * recall / (n_clusters * recall + false)
+    return Detectability(float(snr[0]), float(snr[-1]), float(snr[1:-1].mean()), rates, recall, precision, false)
+
+
+def cluster_composition(
+    *, contrast_at_percent: float, element: str = "Mn", fractions: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Return what a cluster is made of: one element richer, the others poorer in equal parts, but the most abundant.
+
+    Parameters
+    ----------
+    contrast_at_percent : float
+        By how much the element is richer, at% of all visible atoms. Of the metal atoms alone it is about three times
+        as much, since two of three visible atoms are oxygen.
+    element : str, default "Mn"
+    fractions : mapping of str to float, optional
+        Mean atomic fractions of the particle; NCM111 by default.
+
+    Returns
+    -------
+    dict of str to float
+        Atomic fractions of the visible atoms in the cluster.
+
+    Raises
+    ------
+    ValueError
+        If the contrast is not positive, the element is not among the fractions, or another would fall below zero.
+
+    Examples
+    --------
+    >>> inside = cluster_composition(contrast_at_percent=9.0)
+    >>> round(100 * inside["Mn"], 1), round(100 * inside["Mn"] / (1 - inside["O"]))
+    (20.1, 60)
+    """
+    contrast = check_positive(contrast_at_percent, "contrast_at_percent") / 100
+    mean = dict(material.FRACTIONS if fractions is None else fractions)
+    check_option(element, "element", tuple(mean))
+    majority = max(mean, key=lambda el: mean[el])
+    others = [el for el in mean if el not in (element, majority)] or [majority]
+    most = min(mean[el] for el in others) * len(others)
+    if contrast > most:
+        raise fail(
+            "contrast_at_percent",
+            expected=f"at most {100 * most:.1f}, where {' and '.join(others)} have nothing left to give",
+            got=contrast_at_percent,
+            remedy="it counts all visible atoms, oxygen too: a third of the change among the metals",
+        )
+    poorer = {el: mean[el] - contrast / len(others) for el in others}
+    return {**mean, **poorer, element: mean[element] + contrast}
 
 
 @lru_cache(maxsize=64)
@@ -166,7 +214,7 @@ def information_per_nm(
     eds = acquisition.eds
     elements = tuple(fractions)
     energy = eds.energy_ev
-    window = (energy >= 350) & (energy <= 1200)
+    window = (energy >= material.WINDOW_EV[0]) & (energy <= material.WINDOW_EV[1])
     model = LineModel(
         energy[window], elements, beam_energy_kev=acquisition.beam_energy_kev, resolution_ev=eds.resolution_ev
     )
@@ -175,19 +223,16 @@ def information_per_nm(
     shadow = np.mean([eds.detectors.shadow(angle) for angle in acquisition.tilt_angles_deg])
     arriving = acquisition.electrons_per_pixel * eds.efficiency * eds.solid_angle_sr / (4 * np.pi) * shadow
     per_atom = np.array([_photons_per_atom(model, element, acquisition.beam_energy_kev) for element in elements])
-    lines = [xray.main_line(element, window_ev=model.window_ev) for element in elements]
-    absorbed = xray.mass_absorption_of(dict(fractions), [line.energy_kev for line in lines])
-    grams = _ATOMS_PER_NM3 * sum(f * xray.atomic_weight(el) for el, f in fractions.items()) / 6.02214076e23
     way_nm = particle_nm / 4 if absorption else 0.0  # half a radius of way out
-    through = np.exp(-absorbed * grams * 1e14 * way_nm)
-    counts = arriving * _ATOMS_PER_NM3 * per_atom * through  # per fraction and nm
+    through = np.exp(-way_nm * np.array(list(material.absorption_per_nm(fractions).values())))
+    counts = arriving * material.ATOMS_PER_NM3 * per_atom * through  # per fraction and nm
     background = sum(
         fraction
         * xray.bremsstrahlung_cross_section(
             element, energy[window] / 1e3, beam_energy_kev=acquisition.beam_energy_kev, elevation_deg=eds.elevation_deg
         )
         for element, fraction in fractions.items()
-    ) * (BARN_NM2 * eds.channel_ev / 1e3 * arriving * _ATOMS_PER_NM3)
+    ) * (BARN_NM2 * eds.channel_ev / 1e3 * arriving * material.ATOMS_PER_NM3)
     signal: Floats = np.asarray(shapes * counts)
     spectrum = np.asarray(signal @ np.array(list(fractions.values())) + background)
     both = np.concatenate([signal, np.atleast_1d(background)[:, None]], axis=1)
@@ -203,13 +248,6 @@ def _photons_per_atom(model: LineModel, element: str, beam_energy_kev: float) ->
     return BARN_NM2 * sum(xray.emission_cross_section(line, beam_energy_kev=beam_energy_kev) for line in family)
 
 
-def _change(fractions: Mapping[str, float], element: str) -> Floats:
-    """Change of all fractions where one rises by 1 and the others, but the most abundant one, fall in equal parts."""
-    majority = max(fractions, key=lambda el: fractions[el])
-    others: Sequence[str] = [el for el in fractions if el not in (element, majority)] or [majority]
-    return np.array([1.0 if el == element else -(el in others) / len(others) for el in fractions])
-
-
 def _path_sum(diameter_nm: float, radius_nm: float, pixel_nm: float, off_nm: float) -> float:
     """Sum over pixels of (path in the cluster)² / (path in the particle), nm, mean over directions of the offset."""
     r = (np.arange(200) + 0.5) / 200 * radius_nm
@@ -219,6 +257,53 @@ def _path_sum(diameter_nm: float, radius_nm: float, pixel_nm: float, off_nm: flo
     seen_off = off_nm * np.sin(angles)
     paths = 2 * np.sqrt(np.maximum((diameter_nm / 2) ** 2 - seen_off**2, radius_nm**2))
     return total * float(np.average(1 / paths, weights=np.sin(angles)))
+
+
+def _false_spots(acquisition: Acquisition, diameter_nm: float, radius_nm: float, rates: Floats) -> Floats:
+    r"""How many separate spots noise alone makes above the thresholds of some rates.
+
+    High above the mean each spot of a smooth Gaussian field has one maximum, and their number is the expected Euler
+    characteristic of what lies above the threshold t,
+
+    .. math:: E(t) = \sum_{d=0}^{3} \mu_d\, \lambda^{d/2}\, \rho_d(t), \qquad
+              \rho_3 = (2\pi)^{-2} (t^2 - 1)\, e^{-t^2/2},
+
+    with the intrinsic volumes μ of the ball of places and the variance λ of the slope of the scores. Between voxels a
+    maximum is missed by a little, which raises t. Below about 2 the spots merge: there it is as many as balls of
+    their size fit in.
+
+    References
+    ----------
+    Worsley et al., Human Brain Mapping 4, 58 (1996), table of the densities.
+    """
+    reach, pixel = diameter_nm / 2 - radius_nm, acquisition.pixel_size_nm
+    _, power, q2 = _spectrum_of_ball(radius_nm, pixel)
+    angles = np.deg2rad(acquisition.tilt_angles_deg)
+    seen = np.array([1.0, np.mean(np.cos(angles) ** 2), np.mean(np.sin(angles) ** 2)])  # of a slope along y, x, z
+    slopes = np.sum(q2 * power) / np.sum(power) / 2 * seen
+    slope = np.cbrt(np.prod(slopes))
+    missed = min(slopes.sum() * pixel**2 / 24, 0.5)
+    t = -ndtri(rates) / (1 - missed)
+    bell = np.exp(-(t**2) / 2)
+    characteristic = (
+        ndtr(-t)
+        + 4 * reach * np.sqrt(slope) * bell / (2 * np.pi)
+        + 2 * np.pi * reach**2 * slope * t * bell / (2 * np.pi) ** 1.5
+        + 4 / 3 * np.pi * reach**3 * slope**1.5 * (t**2 - 1) * bell / (2 * np.pi) ** 2
+    )
+    return np.asarray(np.maximum(characteristic, (diameter_nm / (2 * radius_nm)) ** 3 * rates))
+
+
+def _spectrum_of_ball(radius_nm: float, pixel_nm: float, *, edge_nm: float = EDGE_NM) -> tuple[Floats, Floats, Floats]:
+    """Power of the shadow of a ball on circles of frequency, the same with soft edges in pixels, and squares of these.
+
+    Frequencies are in radians per nm.
+    """
+    x = np.linspace(1e-3, 60, 6000)
+    power = np.square((np.sin(x) - x * np.cos(x)) / x**3) * x  # of a ball, times the circle of frequencies
+    q2 = (x / radius_nm) ** 2
+    variance = edge_nm**2 / 5 + pixel_nm**2 / 12  # of the step s²(3 - 2s), and of a square
+    return power, power * np.exp(-q2 * variance), q2
 
 
 def _kept_by_blur(radius_nm: float, pixel_nm: float, *, edge_nm: float = EDGE_NM) -> float:
@@ -232,11 +317,7 @@ def _kept_by_blur(radius_nm: float, pixel_nm: float, *, edge_nm: float = EDGE_NM
     >>> round(_kept_by_blur(10.0, 1e-6, edge_nm=0.0), 6), _kept_by_blur(6.5, 4.63) < _kept_by_blur(10.0, 4.63) < 1
     (1.0, True)
     """
-    x = np.linspace(1e-3, 60, 6000)
-    power = np.square((np.sin(x) - x * np.cos(x)) / x**3) * x  # of a ball, times the circle of frequencies
-    q2 = (x / radius_nm) ** 2
-    variance = edge_nm**2 / 5 + pixel_nm**2 / 12  # of the step s²(3 - 2s), and of a square
-    blurred = power * np.exp(-q2 * variance)
+    power, blurred, q2 = _spectrum_of_ball(radius_nm, pixel_nm, edge_nm=edge_nm)
     placed = blurred * np.exp(-q2 * pixel_nm**2 / 24)
     return float(placed.sum() ** 2 / (blurred.sum() * power.sum()))
 

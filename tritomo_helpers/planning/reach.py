@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._validation import check_positive, checked, fail
-from ..constants import NCM111_FORMULA_UNITS_PER_NM3
 from ..simulation import Acquisition
-from ..spectroscopy import xray
-
-_FRACTIONS = {"O": 2 / 3, "Mn": 1 / 9, "Co": 1 / 9, "Ni": 1 / 9}
-_AVOGADRO_PER_MOL = 6.02214076e23
+from . import material
 
 
 @dataclass(frozen=True)
@@ -119,10 +115,5 @@ def transmission(*, particle_nm: float, fractions: Mapping[str, float] | None = 
     True
     """
     radius = check_positive(particle_nm, "particle_nm") / 2
-    mean = dict(_FRACTIONS if fractions is None else fractions)
-    lines = [xray.main_line(element, window_ev=(350.0, 1200.0)) for element in mean]
-    coefficients = xray.mass_absorption_of(mean, [line.energy_kev for line in lines])
-    mass = sum(share * xray.atomic_weight(element) for element, share in mean.items())
-    grams_per_nm3 = 3 * NCM111_FORMULA_UNITS_PER_NM3 * mass / _AVOGADRO_PER_MOL
-    through = np.exp(-np.asarray(coefficients) * grams_per_nm3 * 1e14 * radius)
-    return {element: float(share) for element, share in zip(mean, through, strict=True)}
+    per_nm = material.absorption_per_nm(material.FRACTIONS if fractions is None else fractions)
+    return {element: float(np.exp(-exponent * radius)) for element, exponent in per_nm.items()}
