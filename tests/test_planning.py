@@ -6,7 +6,8 @@ from scipy import ndimage
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from tritomo_helpers import planning
+from tritomo_helpers import planning, products
+from tritomo_helpers.phantoms.clusters import edge_profile
 from tritomo_helpers.planning import clusters, shells
 from tritomo_helpers.products import planning_check
 from tritomo_helpers.projection import Projector
@@ -140,23 +141,62 @@ def test_without_absorption_more_is_seen():
     assert 1.05 < without / with_it < 1.3
 
 
+class Expected(np.random.Generator):
+    """Places are drawn, counts are not."""
+
+    def __init__(self, seed):
+        super().__init__(np.random.PCG64(seed))
+
+    def poisson(self, expected):
+        return expected
+
+
 def test_a_solve_without_noise_gives_the_predicted_score():
     """The matched filter on expected counts: what blur, place and mean take is predicted to a few percent."""
-
-    class Expected(np.random.Generator):
-        """Places are drawn, counts are not."""
-
-        def poisson(self, expected):
-            return expected
-
     for change in ({}, {"radius_nm": 10.0}):
         setting = {**planning_check._BASE, **change}
-        scores = [
-            planning_check._scores(Acquisition(), setting, n_clusters=5, rng=Expected(np.random.PCG64(seed)))[0]
-            for seed in range(2)
-        ]
+        draws = [planning_check._drawn(Acquisition(), setting, n_clusters=5, rng=Expected(seed)) for seed in range(2)]
         plan = planning.detectability(Acquisition(), absorption=False, n_clusters=5, **{k: setting[k] for k in CASE})
-        assert plan.snr_anywhere == pytest.approx(np.mean(scores), rel=0.08)
+        assert plan.snr_anywhere == pytest.approx(np.mean([draw.at_clusters for draw in draws]), rel=0.08)
+        assert np.abs([draw.null for draw in draws]).max() < 0.05 * plan.snr_anywhere  # the mean leaves nothing
+
+
+def test_noise_alone_scores_as_its_covariance_promises():
+    """All voxels of a draw: the scatter at the five places of clusters is uncertain by a tenth after twenty draws."""
+    setting = {**planning_check._BASE, "particle_nm": 60.0}
+    null = [
+        planning_check._drawn(Acquisition(), setting, n_clusters=1, rng=np.random.default_rng([15, seed])).null
+        for seed in range(4)
+    ]
+    assert np.size(null) > 2000
+    assert np.std(null) == pytest.approx(1, abs=0.15)
+    assert abs(np.mean(null)) < 0.2
+
+
+def test_the_score_of_a_place_is_that_of_its_own_projection():
+    """Moving one template in the images, against projecting a cluster at each place."""
+    rng = np.random.default_rng(0)
+    angles, n, voxel = Acquisition().tilt_angles_deg, 24, 4.63
+    z, y, x = (np.indices((n, n, n)) - n // 2) * voxel
+
+    def cluster(place):
+        ball = edge_profile(np.sqrt((x - place[0]) ** 2 + (y - place[1]) ** 2 + (z - place[2]) ** 2), 8.0)
+        return Projector(angles, (n, n)).forward(ball.astype(np.float32))
+
+    filtered, power = rng.normal(size=(15, n, n)), rng.uniform(1, 2, (15, n, n))
+    places = np.array([[2.0, -1.0, 3.0], [-4.0, 2.0, -1.0]]) * voxel
+    scores = planning_check._scored(filtered, power, cluster((0, 0, 0)), places, scan=Acquisition())
+    for score, place in zip(scores, places, strict=True):
+        path = cluster(place)
+        exact = np.sum(path * filtered) / np.sqrt(np.sum(path**2 * power))
+        assert score == pytest.approx(exact, abs=0.1)  # the scatter of scores is about 1
+
+
+def test_spots_are_local_maxima_a_diameter_apart():
+    places = np.array([[0.0, 0, 0], [5.0, 0, 0], [20.0, 0, 0], [40.0, 0, 0]])
+    kept = planning_check._spots(places, np.array([3.0, 4.0, 2.5, 1.0]), 2.0, apart_nm=10.0)
+    np.testing.assert_array_equal(kept, places[[1, 2]])
+    assert planning_check._spots(places, np.zeros(4), 2.0, apart_nm=10.0).shape == (0, 3)
 
 
 def test_false_spots_are_the_maxima_of_a_smooth_field():
@@ -184,6 +224,17 @@ def test_false_spots_are_the_maxima_of_a_smooth_field():
         ball = 4 / 3 * np.pi * (78.5 / 4.63) ** 3  # voxels of the places in the particle
         counted.append(np.count_nonzero(highest & (field > norm.isf(0.01))) * ball / n**3)
     assert predicted == pytest.approx(np.mean(counted), rel=0.25)  # with the surface, which the cube does not have
+
+
+def test_the_forecast_holds_at_six_settings():
+    """The table that chapter 17 shows: clusters looked for in simulated counts, each setting against its own noise."""
+    table = products.get("study/planning-check")
+    assert len(table["names"]) == 6
+    assert table["n_clusters"].min() >= 100
+    np.testing.assert_allclose(table["null_sd"], 1, atol=0.1)
+    np.testing.assert_allclose(table["measured"], table["predicted"], rtol=0.15)
+    np.testing.assert_allclose(*table["recall"].T, atol=0.1)
+    np.testing.assert_allclose(*table["precision"].T, rtol=0.15)
 
 
 def test_shell_errors_against_one_shell_by_hand():
