@@ -10,7 +10,6 @@ from .._typing import Floats32
 from ..constants import METAL_RICH_FRACTION
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import xray
-from ..spectroscopy.elastic import NCM111_ATOMS_PER_NM3
 from ..tomography import fractions as engine
 from .committed import Null
 from .stages import LARGE_PX, PROPORTIONAL, Aligned, Density, Particle
@@ -147,6 +146,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
     # Measured on homogeneous particles: with ADF taken as proportional to matter nearly every one has a depth trend.
     inverted = PROPORTIONAL not in density.limits
     raw = next(iter(lines.intensities.values()))  # for its geometry: the density is known already
+    # The beam was found from t/lambda, so that the density holds for other compositions than NCM111 as well.
     # Clusters are wanted as a verdict, not as a map: one radius is enough.
     fused = fusion.reconstruct(
         raw,
@@ -159,7 +159,6 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         radii_nm=(6.5,),
         extra_atoms={"Li": LITHIUM_PER_VISIBLE_ATOM},
         adf_contrast=True,
-        read_as=NCM111_ATOMS_PER_NM3 if inverted else None,
     )
     assert fused.data is not None
     assert fused.error_draws is not None
