@@ -311,7 +311,8 @@ def test_committed_products_are_there_small_and_known():
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_committed_products_are_of_the_recipe_of_today(name):
+def test_committed_products_are_of_the_recipe_of_today(monkeypatch, name):
+    use_real_products(monkeypatch)
     stored = results.read(COMMITTED[name])
     current = stored[1]["recipe_key"] == REAL[name].recipe_key or REAL[name].in_study
     assert current, f"data, parameters or recipe changed: python -m tritomo_helpers.products --commit {name}"

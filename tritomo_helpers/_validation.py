@@ -197,6 +197,8 @@ def checked(function: Any) -> Any:
         for name, parameter in signature.parameters.items()
         if parameter.kind not in several and (rule := _rule(parameter.annotation, function)) is not Any
     }
+    if signature.parameters.keys() & {"self"}:  # what a class holds as an array it may be given as a list
+        rules = {name: ArrayLike if _class_of(rule) is np.ndarray else rule for name, rule in rules.items()}
 
     # A number whose default is NaN may be unknown.
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}

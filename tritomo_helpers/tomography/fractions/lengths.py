@@ -56,6 +56,7 @@ def weigh_lengths(
 
     Examples
     --------
+    >>> from tritomo_helpers.tomography.fractions import FractionData, Prior, PriorChoice
     >>> density = np.ones((4, 4, 4), np.float32)
     >>> unit = np.eye(2)[:, :, None, None, None] * np.ones((1, 4, 4))
     >>> data = FractionData(
