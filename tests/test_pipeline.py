@@ -199,8 +199,10 @@ def test_a_pristine_particle_from_counts_to_report(tiny):
     for el, truth in {"O": 66.67, "Mn": 11.11, "Co": 11.11, "Ni": 11.11}.items():
         # The published chain leaves absorption in, and its windows hold neighbors: cross-sections know neither.
         systematic = 0.3 if method == "best" else 3.0
-        assert values[f"{el}_at_percent"] == pytest.approx(truth, abs=4 * values[f"{el}_standard_error"] + systematic)
-        assert values[f"{el}_low"] < values[f"{el}_at_percent"] < values[f"{el}_high"]
+        error = values.get(f"{el}_standard_error", 0.0)  # the paper gives none for the means of its volumes
+        assert values[f"{el}_at_percent"] == pytest.approx(truth, abs=4 * error + systematic)
+        if method == "best":
+            assert values[f"{el}_low"] < values[f"{el}_at_percent"] < values[f"{el}_high"]
     for state, truth in {"Mn4": 84.5, "Co3": 80.0}.items():
         assert values[f"{state}_percent"] == pytest.approx(truth, abs=4 if method == "best" else 25)
         if method == "best":
