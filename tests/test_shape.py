@@ -16,12 +16,6 @@ MOST_LINES = 450
 # change of its physics; in the download, a part is a file that ends in .part.
 MOST_VAGUE = 0.035  # of all functions
 
-# To be divided.
-LONG_STILL = {
-    "tests/test_simulation_spectra.py": 650,
-    "tests/test_viewer.py": 506,
-}
-
 
 def sources(*folders):
     for folder in folders:
@@ -72,7 +66,7 @@ def test_locals_say_what_they_hold():
 
 def test_no_module_is_too_long():
     lengths = {name: source.count("\n") for name, source in sources("tritomo_helpers", "tools", "benchmarks", "tests")}
-    assert {name: n for name, n in lengths.items() if n > LONG_STILL.get(name, MOST_LINES)} == {}
+    assert {name: n for name, n in lengths.items() if n > MOST_LINES} == {}
 
 
 def test_nobody_imports_what_is_private_elsewhere():

@@ -1,4 +1,4 @@
-"""Viewers without a browser: what is packed, how large it gets, what is refused. tests/book drives them in one."""
+"""Viewers of volumes and series: size, values that come back, limits, and pages that need nothing from outside."""
 
 import html
 import io
@@ -12,27 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.viewer_input import N_TILTS, config_of, particle
 from tritomo_helpers import viewer
 from tritomo_helpers.containers import TiltSeries, Tomogram
 from tritomo_helpers.viewer import _pack
-
-N_TILTS = 5
-
-
-def particle(n, *, noise=0.02, outside=np.nan, seed=0):
-    """Composition of a rough particle that fills a tenth of the box, with noise on it."""
-    g = (np.arange(n) - n // 2) / n
-    z, y, x = np.meshgrid(g, g, g, indexing="ij")
-    r = np.sqrt(x**2 + (1.2 * y) ** 2 + (1.4 * z) ** 2) + 0.03 * np.sin(14 * x) * np.cos(11 * y)
-    values = 40 + 30 * np.sin(9 * x + 5 * z) * (1 - r / 0.3)
-    values += np.random.default_rng(seed).normal(0, 100 * noise, r.shape)
-    return Tomogram(np.where(r < 0.34, values, outside), 4.63, "Mn (at%)")
-
-
-def config_of(shown):
-    """What the script on the page reads."""
-    source = re.search(r'<script type="application/json">(.*?)</script>', shown.html, re.DOTALL)[1]
-    return json.loads(source)
 
 
 @pytest.fixture
@@ -212,152 +195,6 @@ def test_still_is_a_picture_of_the_first_view(volume, series):
         assert one._repr_html_() == one.html
 
 
-def test_surface_of_a_ball_has_its_radius_and_faces_outward():
-    z, y, x = np.indices((21, 23, 25)) - np.array([10, 11, 12])[:, None, None, None]
-    ball = Tomogram(8.0 - np.sqrt(x**2 + y**2 + z**2), 2.0, "distance (px)")
-    config = config_of(viewer.show_surface(ball, alt="A ball.", level=1.0))
-    (mesh,) = config["meshes"]
-    points = (_pack.unpack(mesh["points"], 0)[:, 0] - 1).T * mesh["step"] + mesh["origin"]
-    faces = (_pack.unpack(mesh["faces"], 0)[:, 0] - 1).T.astype(int)
-    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 14.0, atol=0.15)
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    volume = np.einsum("ij,ij->", a, np.cross(b, c)) / 6
-    assert volume == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.02)
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()  # closed
-
-
-def test_surface_at_the_box_is_closed_and_unmeasured_is_outside():
-    values = np.ones((8, 8, 8))
-    values[0] = np.nan
-    values[1] = 0.0
-    mesh = config_of(viewer.show_surface(Tomogram(values, 1.0), alt="A slab.", smoothing_px=0))["meshes"][0]
-    z = (_pack.unpack(mesh["points"], 0)[2, 0] - 1) * mesh["step"] + mesh["origin"][2]
-    np.testing.assert_allclose((z.min(), z.max()), (-2.5, 3.5), atol=0.05)
-
-
-def test_surface_colors_and_labels():
-    z, y, x = np.indices((12, 12, 12)) - 6
-    mask = Tomogram((x**2 + y**2 + z**2 < 20) * 1.0, 4.63, "mask")
-    level = Tomogram(20.0 - (x**2 + y**2 + z**2), 4.63, "Co (at%)")
-    config = config_of(viewer.show_surface({"particle": mask, "Co rich": level}, level={"Co rich": 12}, alt="Two."))
-    assert [m["label"] for m in config["meshes"]] == ["particle", "Co rich at 12 at%"]
-    assert [m["opacity"] for m in config["meshes"]] == [0.35, 1.0]
-    assert config["meshes"][1]["color"].upper() == "#0072B2"
-
-
-def test_sweep_orders_frames_by_parameters_and_keeps_equal_ones_once():
-    seen = []
-
-    def frame(a, b):
-        seen.append((a, b))
-        return np.full((4, 4), a) * np.eye(4)
-
-    config = config_of(viewer.sweep(frame, alt="Shown.", a=[1, 2], b=[5, 6, 7]))
-    assert seen == [(1, 5), (1, 6), (1, 7), (2, 5), (2, 6), (2, 7)]
-    assert len(config["pictures"]) == 2  # b makes no difference
-    assert config["frames"] == [0, 0, 0, 1, 1, 1]
-
-
-@pytest.mark.parametrize(("limits", "wanted"), [(None, (128, 255)), ((0, 4), (64, 128))])
-def test_sweep_of_arrays_shares_one_gray_scale(limits, wanted):
-    shown = viewer.sweep([np.eye(4), 2 * np.eye(4)], alt="Shown.", limits=limits, gain=[1, 2])
-    for address, level in zip(config_of(shown)["pictures"], wanted, strict=True):
-        with Image.open(io.BytesIO(_pack.base64.b64decode(address.partition(",")[2]))) as image:
-            assert image.convert("L").getextrema() == (0, level)
-
-
-def test_sweep_of_figures_closes_them_and_shows_them_at_half_their_pixels():
-    import matplotlib.pyplot as plt
-
-    def frame(gain_ev):
-        figure, ax = plt.subplots(figsize=(5, 3))
-        ax.plot([0, gain_ev])
-        return ax if gain_ev == 1 else figure
-
-    shown = viewer.sweep(frame, alt="A line.", gain_ev=[1, 2.5])
-    assert plt.get_fignums() == []
-    config = config_of(shown)
-    assert (config["width"], config["height"]) == (500, 300)
-    assert config["parameters"] == [{"label": "gain (eV)", "texts": ["1", "2.5"], "start": 1, "ordered": True}]
-    assert len(config["pictures"]) == 2
-    assert len(shown.html) < 120_000
-
-
-def test_frames_of_a_sweep_carry_titles_scale_color_bar_and_captions():
-    frames = [[np.eye(4), 2 * np.eye(4)], [3 * np.eye(4), 4 * np.eye(4)]]
-    config = config_of(
-        viewer.sweep(
-            frames,
-            alt="Shown.",
-            quantity="Mn (at%)",
-            pixel_size_nm=4.63,
-            titles=["truth", "result"],
-            captions=[["error 1", "error 2"], ["error 3", "error 4"]],
-            dose=[1, 2],
-            method=["SIRT", "WBP"],
-        )
-    )
-    assert config["titles"] == ["truth", "result"]
-    assert config["widthNm"] == pytest.approx(4 * 4.63)
-    assert config["captions"] == ["error 1", "error 2", "error 3", "error 4"]
-    assert config["bar"]["ends"] == ["0", "4"]
-    assert config["bar"]["colors"][0] == "#00224e", "cividis, as in the figures"
-    assert [p["ordered"] for p in config["parameters"]] == [True, False]
-    computed = config_of(viewer.sweep(lambda a: np.eye(3) * a, alt="Shown.", captions=lambda a: f"a = {a}", a=[1, 2]))
-    assert computed["captions"] == ["a = 1", "a = 2"]
-    with pytest.raises(ValueError, match="captions: expected 2 along dose"):
-        viewer.sweep(frames, alt="Shown.", captions=["one"], dose=[1, 2], method=["SIRT", "WBP"])
-
-
-def test_sweep_is_live_only_where_a_reader_sits(monkeypatch):
-    def frame(sigma_px):
-        return np.eye(4) * sigma_px
-
-    def make(**options):
-        return viewer.sweep(frame, alt="A line.", sigma_px=[1, 2, 3], **options)
-
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.delenv("TRITOMO_BOOK_BUILD", raising=False)
-    assert isinstance(make(), viewer.Viewer)
-    monkeypatch.setenv("JPY_SESSION_NAME", "chapter.ipynb")
-    assert isinstance(make(), viewer.LiveSweep)
-    assert isinstance(make(live=False), viewer.Viewer)
-    assert isinstance(viewer.sweep([frame(1), frame(2)], alt="A line.", a=[1, 2]), viewer.Viewer)
-    monkeypatch.setenv("TRITOMO_BOOK_BUILD", "1")
-    assert isinstance(make(), viewer.Viewer)
-
-
-def test_live_sweep_computes_the_frame_that_is_asked_for(tmp_path):
-    seen = []
-
-    def frame(sigma_px, on):
-        seen.append((sigma_px, on))
-        image = np.eye(4)
-        image[0, 3] = sigma_px * on
-        return image
-
-    live = viewer.sweep(
-        frame,
-        alt="A line.",
-        live=True,
-        captions=lambda sigma_px, on: f"<{sigma_px}{on:d}>",
-        sigma_px=[1, 2, 3],
-        on=[False, True],
-    )
-    assert "&lt;21&gt;" in live.picture.value
-    assert [type(slider).__name__ for slider in live.sliders.values()] == ["SelectionSlider", "ToggleButtons"]
-    assert seen == [(2, True)]
-    first = live.picture.value
-    live.sliders["sigma_px"].value = 3
-    assert seen[-1] == (3, True)
-    assert live.picture.value != first
-    assert "sigma (px): 3, on: True" in live.picture.value
-    bundle = live._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in (bundle[0] if isinstance(bundle, tuple) else bundle)
-    assert "mountSweep" in live.save(tmp_path / "sweep.html").read_text(encoding="utf-8")
-
-
 def test_raw_arrays_are_refused_with_a_remedy(volume, series):
     array = np.ones((3, 3, 3))
     with pytest.raises(TypeError, match=r"expected a Tomogram, got ndarray. To fix: wrap it: Tomogram\(values, voxel"):
@@ -406,21 +243,6 @@ def test_bad_options_are_refused(volume, series):
         viewer.show_surface(volume, opacity=0, alt="Shown.")
 
 
-def test_bad_sweeps_are_refused():
-    with pytest.raises(ValueError, match="expected one to three with values"):
-        viewer.sweep(lambda: 0, alt="Shown.")
-    with pytest.raises(ValueError, match="at most 200 frames, got 400"):
-        viewer.sweep(lambda a, b: a + b, alt="Shown.", a=range(20), b=range(20))
-    with pytest.raises(ValueError, match="frames: expected 3 along a, got 2"):
-        viewer.sweep([np.eye(3), np.eye(3)], alt="Shown.", a=[1, 2, 3])
-    with pytest.raises(ValueError, match="frames: expected one size"):
-        viewer.sweep(lambda a: np.ones((a, 8)), alt="Shown.", a=[3, 4])
-    with pytest.raises(TypeError, match="expected a matplotlib figure or an array"):
-        viewer.sweep(lambda a: str(a), alt="Shown.", a=[1])
-    with pytest.raises(ValueError, match="expected a function when live"):
-        viewer.sweep([np.eye(3)], alt="Shown.", live=True, a=[1])
-
-
 def test_no_label_and_no_setting_breaks_a_page():
     shown = viewer.Viewer(
         "sweep", "Shown.", {"label": "<!-- </script> <b>", "setting": float("nan"), "ends": (1, np.inf)}, b""
@@ -429,71 +251,6 @@ def test_no_label_and_no_setting_breaks_a_page():
     read = json.loads(script)
     assert (read["label"], read["setting"], read["ends"]) == ("<!-- </script> <b>", None, [1, None])
     assert "<!--" not in script
-
-
-def cube_of_x(n=12):
-    """A cube whose value is its x in voxels from the origin, NaN outside."""
-    values = np.full((n, n, n), np.nan)
-    values[2:-2, 2:-2, 2:-2] = (np.arange(n) - n // 2)[2:-2]
-    mask = Tomogram(np.isfinite(values) * 1.0, 2.0, "mask")
-    return mask, Tomogram(values, 2.0, "Mn (at%)")
-
-
-def test_painted_surface_has_the_value_at_each_point():
-    mask, values = cube_of_x()
-    shown = viewer.show_surface(mask, values=values, limits=(-4, 4), smoothing_px=0, alt="A cube.")
-    (mesh,) = config_of(shown)["meshes"]
-    x = (_pack.unpack(mesh["points"], 0)[0, 0] - 1) * mesh["step"] + mesh["origin"][0]
-    level = _pack.unpack(mesh["values"], 0)[0, 0] - 1
-    # What lies beyond the outermost voxels takes their value.
-    np.testing.assert_allclose(level, 255 * (np.clip(x / 2, -4, 3) + 4) / 8, atol=1.5)
-    assert config_of(shown)["bar"]["ends"] == ["−4", "4"]
-
-
-@pytest.mark.parametrize(
-    ("cut", "corner"), [(("+x",), (1, 0, 0)), (("-x", "+z"), (-1, 0, 1)), (("+y", "-z"), (0, 1, -1))]
-)
-def test_a_cut_takes_what_lies_on_all_of_its_sides(cut, corner):
-    mask, _ = cube_of_x()
-    (mesh,) = config_of(viewer.show_surface(mask, cut=cut, smoothing_px=0, alt="A cube."))["meshes"]
-    points = (_pack.unpack(mesh["points"], 0)[:, 0] - 1).T * mesh["step"] + mesh["origin"]
-    beyond = [(points[:, i] + 1) * side > 2 for i, side in enumerate(corner) if side]  # the middle lies at -1 nm
-    assert not np.all(beyond, axis=0).any()
-    assert np.any(beyond, axis=1).all() or len(cut) == 1
-
-
-def test_film_shows_the_value_that_faces_the_reader_at_each_tilt():
-    _, values = cube_of_x()
-    shown = viewer.show_turntable(
-        {"Mn": {"cube": values}}, limits={"Mn": (-4, 4)}, cmap="gray", depth_nm=0.5, n_views=4, alt="A cube."
-    )
-    config = config_of(shown)
-    middles = []
-    for address in config["pictures"]:
-        with Image.open(io.BytesIO(_pack.base64.b64decode(address.partition(",")[2]))) as image:
-            picture = np.asarray(image.convert("L"), float)
-        middles.append(picture[picture.shape[0] // 2, picture.shape[1] // 2])
-    # Along n = (sin t, 0, cos t): at 90 deg the beam enters at the lowest x, at 270 deg at the highest.
-    assert middles[1] < middles[0] - 20
-    assert middles[3] > middles[0] + 20
-    assert middles[0] == pytest.approx(middles[2], abs=25)
-    assert config["parameters"][config["plays"]]["texts"] == ["0°", "90°", "180°", "270°"]
-
-
-def test_cuts_paint_and_films_are_refused_with_a_remedy():
-    mask, values = cube_of_x()
-    with pytest.raises(ValueError, match="cut: expected one of"):
-        viewer.show_surface(mask, cut=("left",), alt="A cube.")
-    with pytest.raises(ValueError, match="values: expected shape and voxel size"):
-        viewer.show_surface(mask, values=values.replace(voxel_size_nm=3.0), alt="A cube.")
-    with pytest.raises(ValueError, match="values: expected labels among"):
-        viewer.show_surface({"particle": mask}, values={"other": values}, alt="A cube.")
-    with pytest.raises(ValueError, match="Co: expected the particles"):
-        viewer.show_turntable({"Mn": {"a": values}, "Co": {"b": values}}, alt="Two.")
-    with pytest.raises(ValueError, match="n_views: expected 2 to 400 frames"):
-        viewer.show_turntable({"Mn": {"a": values}}, n_views=500, alt="Too long.")
-    with pytest.raises(ValueError, match="rows: expected a quantity"):
-        viewer.show_turntable({}, alt="Nothing.")
 
 
 def test_a_volume_is_packed_in_little_more_memory_than_four_bytes_a_voxel():
