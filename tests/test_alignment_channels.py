@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.ellipsoids import series
 from tritomo_helpers import alignment, tilt_series
@@ -58,13 +59,18 @@ def recorded():
     return series, known
 
 
-def test_a_binned_channel_is_shifted_by_as_many_nanometers(recorded):
+@pytest.mark.parametrize("n", [2, 4])
+def test_a_binned_channel_ends_on_the_tilt_axis(recorded, n):
+    """Index N // 2 of the bins, which is not where the bins of an aligned series have it: half a raw pixel, for two."""
     series, known = recorded
-    aligned = alignment.apply(binned(series, 2), known)
-    expected = binned(alignment.apply(series, known), 2)
-    assert np.abs(aligned.images - expected.images).max() < 1e-3
-    unscaled = alignment.apply(binned(series, 2), known.__class__(known.shifts_px, known.tilt_angles_deg))
-    assert np.linalg.norm(unscaled.images - expected.images) > 0.3 * np.linalg.norm(expected.images)
+    aligned = alignment.apply(binned(series, n), known)
+    for image in aligned.images:
+        center = np.array([(image * grid).sum() / image.sum() for grid in np.indices(image.shape)])
+        np.testing.assert_allclose(center, 32 // n, atol=0.01)
+    center = np.array(ndimage.center_of_mass(binned(alignment.apply(series, known), n).images[0]))
+    np.testing.assert_allclose(center, 32 // n - (n - 1) / (2 * n), atol=0.01)
+    unscaled = alignment.apply(binned(series, n), known.__class__(known.shifts_px, known.tilt_angles_deg))
+    assert np.linalg.norm(unscaled.images - aligned.images) > 0.3 * np.linalg.norm(aligned.images)
 
 
 @pytest.mark.parametrize("change", [{"pixel_size_nm": 4.0}, {"images": np.ones((3, 32, 32))}])

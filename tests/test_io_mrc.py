@@ -2,6 +2,7 @@
 
 import io as streams
 import itertools
+from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -89,3 +90,19 @@ def test_saving_the_same_twice_gives_the_same_bytes(tmp_path):
     for name in ("a.mrc", "b.mrc"):
         io.save(Tomogram(chiral_stack(), 2.0), tmp_path / name)
     assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
+
+
+def test_a_save_that_is_stopped_leaves_no_stack_with_angles_of_another(tmp_path, monkeypatch):
+    old, new = (TiltSeries(np.full((3, 4, 4), float(k)), np.array([-10.0, 0, 10]) * k, 1.0, "ADF") for k in (1, 6))
+    io.save(old, tmp_path / "a.mrc")
+
+    def stop(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", stop)
+    with pytest.raises(KeyboardInterrupt):
+        io.save(new, tmp_path / "a.mrc")
+    monkeypatch.undo()
+    assert not (tmp_path / "a.rawtlt").exists(), "angles of the old series beside the images of the new one"
+    with pytest.raises(ValueError, match="tilt_angles_deg"):
+        io.load_tilt_series(tmp_path / "a.mrc")

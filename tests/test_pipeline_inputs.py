@@ -140,3 +140,28 @@ def test_what_is_neither_folder_nor_dataset(tmp_path):
     io.save(adf_series(), tmp_path / "adf.mrc")
     with pytest.raises(ValueError, match="k_factors: expected one for each of O, Mn, Co, Ni, got O"):
         pipeline.process(tmp_path, out=tmp_path, k_factors={"O": 1.0})
+
+
+def test_a_stage_that_is_read_out_anew_for_each_channel_gives_the_same_tilts(folder):
+    io.save(spectra(0, 200, angles=ANGLES + 0.003), folder / "b.hspy")
+    understood = pipeline.understand(folder)
+    assert understood.problems == ()
+    np.testing.assert_array_equal(understood.load("eds").tilt_angles_deg, ANGLES)
+    io.save(spectra(0, 200, angles=ANGLES + 0.3), folder / "b.hspy")
+    assert "tilts differ" in pipeline.understand(folder).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("elements: Mn", "elements in tritomo.yaml: expected a list, got 'Mn'"),
+        ("elements: [O, Xx]", "a chemical symbol such as 'Mn', got 'Xx'"),
+        ("beam_energy_kev: abc", "beam_energy_kev in tritomo.yaml"),
+        ("pixel_size_nm: -5", "pixel_size_nm in tritomo.yaml: .* above zero"),
+        ("files: null", "files: None"),
+    ],
+)
+def test_values_of_the_yaml_are_checked_before_anything_is_run(folder, line, words):
+    (folder / "tritomo.yaml").write_text(line + "\n")
+    with pytest.raises(ValueError, match=words):
+        pipeline.understand(folder)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from unittest import mock
 
@@ -103,3 +104,14 @@ def test_thickness_is_not_read_with_the_optics_of_another_microscope(place):
     understood = pipeline.understand(place)
     assert replace(understood, settings={"beam_energy_kev": 300}).other_optics == {}
     assert replace(understood, settings={"beam_energy_kev": 200}).other_optics == {"beam_energy_kev": 200.0}
+
+
+def test_one_particle_does_not_end_a_study_whatever_happens_to_it(monkeypatch, tmp_path):
+    def process(source, *, out, **options):
+        raise MemoryError("12 GB")
+
+    monkeypatch.setattr(sys.modules["tritomo_helpers.pipeline.study"], "process", process)
+    folder = pipeline.study([tmp_path / "one", tmp_path / "two"], out=tmp_path / "study")
+    lines = (folder / "particles.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert all("failed" in line and "MemoryError: 12 GB" in line for line in lines[1:])

@@ -308,6 +308,7 @@ def test_bad_input_stops_before_any_computing(truth, series, monkeypatch):
         (series, {"weights": np.ones(3)}, "weights: expected shape"),
         (series, {"weights": -np.ones(series.images.shape)}, "weights: expected values of zero or above"),
         (series, {"weights": np.full(series.images.shape, np.nan)}, "weights: expected finite"),
+        (series, {"weights": {"Mn": 1}}, "weights: expected those of one series: an array, got Mn"),
         (series, {"positivity": "no"}, "positivity: expected True or False, got 'no'"),
         (series, {"n_z": "deep"}, "n_z: expected a whole number"),
         (series, {"progress": 1}, "progress: expected True or False"),

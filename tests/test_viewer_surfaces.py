@@ -77,22 +77,41 @@ def test_a_cut_takes_what_lies_on_all_of_its_sides(cut, corner):
     assert np.any(beyond, axis=1).all() or len(cut) == 1
 
 
+def middles_of(shown):
+    """Colors (r, g, b) in the middle of each picture."""
+    colors = []
+    for address in config_of(shown)["pictures"]:
+        with Image.open(io.BytesIO(_pack.base64.b64decode(address.partition(",")[2]))) as image:
+            picture = np.asarray(image.convert("RGB"), float)
+        colors.append(picture[picture.shape[0] // 2, picture.shape[1] // 2])
+    return colors
+
+
 def test_film_shows_the_value_that_faces_the_reader_at_each_tilt():
     _, values = cube_of_x()
     shown = viewer.show_turntable(
         {"Mn": {"cube": values}}, limits={"Mn": (-4, 4)}, cmap="gray", depth_nm=0.5, n_views=4, alt="A cube."
     )
     config = config_of(shown)
-    middles = []
-    for address in config["pictures"]:
-        with Image.open(io.BytesIO(_pack.base64.b64decode(address.partition(",")[2]))) as image:
-            picture = np.asarray(image.convert("L"), float)
-        middles.append(picture[picture.shape[0] // 2, picture.shape[1] // 2])
+    middles = [color.mean() for color in middles_of(shown)]
     # Along n = (sin t, 0, cos t): at 90 deg the beam enters at the lowest x, at 270 deg at the highest.
     assert middles[1] < middles[0] - 20
     assert middles[3] > middles[0] + 20
     assert middles[0] == pytest.approx(middles[2], abs=25)
     assert config["parameters"][config["plays"]]["texts"] == ["0°", "90°", "180°", "270°"]
+
+
+def test_what_was_not_measured_is_gray_in_a_film_and_not_the_color_of_zero():
+    _, values = cube_of_x()
+    full = values.replace(values=np.where(np.isfinite(values.values), 4.0, np.nan))
+    gap = full.replace(values=np.where(np.arange(12) < 6, np.nan, full.values))  # the half of low x, seen at 90 deg
+    settings = {"limits": {"Mn": (0, 4), "Co": (0, 4)}, "cmap": "cividis", "depth_nm": 0.5, "n_views": 4, "alt": "Two."}
+    shown = viewer.show_turntable({"Mn": {"cube": full}, "Co": {"cube": gap}}, **settings)
+    colors = middles_of(shown)
+    unmeasured, measured = colors[4 + 1], colors[4 + 3]
+    assert np.ptp(unmeasured) < 12, "gray"
+    assert np.ptp(measured) > 60, "yellow, the highest value"
+    np.testing.assert_allclose(measured, colors[3], atol=8)
 
 
 def test_cuts_paint_and_films_are_refused_with_a_remedy():

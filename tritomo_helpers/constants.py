@@ -107,5 +107,7 @@ EDS_CHANNEL_EV: Final = 10.0
 EDS_SOLID_ANGLE_SR: Final = 0.7
 EDS_ELEVATION_DEG: Final = 18.0
 EDS_AZIMUTHS_DEG: Final = (45.0, 135.0, 225.0, 315.0)
+SAME_ANGLE_DEG: Final = 0.05
+"""What two channels may state of one tilt: the goniometer is read out anew for each."""
 METAL_RICH_FRACTION: Final = 0.167
 """Atomic fraction above which a voxel counts as rich in a metal; rock salt of three metals has one sixth of each."""

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
 from .._validation import check_finite, check_increasing, check_option, check_range, check_shape, checked, fail
+from ..constants import SAME_ANGLE_DEG
 from ..containers import Alignment, SpectrumTiltSeries, TiltSeries, over_elements
 from ..tilt_series import apply_rotation, apply_shifts, map_tilts, select_tilts, values_of
 from ._warp import coordinates, turn
@@ -68,6 +69,7 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
         )
     kept = x if alignment.aligned.all() else select_tilts(x, alignment.aligned)
     shifts, rotation_deg = alignment.shifts_px[alignment.aligned] * scale, alignment.axis_rotation_deg
+    shifts = shifts + _offset_of_bins(tuple(values_of(x).shape[1:3]), alignment.image_shape, 1 / scale)
     if not rotation_deg:
         return apply_shifts(kept, shifts, outside=outside)
     check_option(outside, "outside", ("wrap", "nan", "zero"))
@@ -76,10 +78,6 @@ def apply(x: Any, alignment: Alignment, *, drop: bool = False, outside: str = "w
         return straight
     fill = np.nan if outside == "nan" else 0.0
     return map_tilts(straight, lambda tilt, i: _filled(tilt, shifts[i], rotation_deg, fill))
-
-
-SAME_ANGLE_DEG = 0.05
-"""What two channels may state of one tilt: the goniometer is read out anew for each."""
 
 
 def _check_angles(x: TiltSeries | SpectrumTiltSeries, alignment: Alignment) -> None:
@@ -111,6 +109,19 @@ def _pixels_per_aligned_pixel(x: TiltSeries | SpectrumTiltSeries, alignment: Ali
             remedy="correct pixel_size_nm if the channel was binned, or crop both to one field of view",
         )
     return 1.0 if shape == alignment.image_shape else alignment.pixel_size_nm / size_nm
+
+
+def _offset_of_bins(shape: tuple[int, ...], aligned_shape: tuple[int, ...], n: float) -> Floats:
+    """Return by how many of its own pixels the middle of a series of n x n bins, index N // 2, lies beside the axis.
+
+    A bin of n pixels has its middle (n - 1) / 2 of them behind its first one.
+    """
+    size = round(n)
+    if size < 2 or abs(n - size) > 1e-3 or tuple(length // size for length in aligned_shape) != shape:
+        return np.zeros(2)
+    return np.array(
+        [m // 2 - (length // 2 - (size - 1) / 2) / size for m, length in zip(shape, aligned_shape, strict=True)]
+    )
 
 
 def _field(shape: tuple[int, ...], size_nm: float) -> str:

@@ -84,11 +84,14 @@ def save(obj: Any, path: str | Path) -> None:
             remedy="create it first",
             error=FileNotFoundError,
         )
+    with_angles = isinstance(obj, TiltSeries) and path.suffix.lower() == ".mrc"
     with atomic_file(path) as temporary:
         _write(obj, temporary)
-        if isinstance(obj, TiltSeries) and path.suffix.lower() == ".mrc":
-            with atomic_file(path.with_suffix(".rawtlt")) as side:
-                side.write_text("".join(f"{float(angle)!r}\n" for angle in obj.tilt_angles_deg), encoding="utf-8")
+        if with_angles:  # stopped in between, a stack has no angles, which is an error, and never those of another
+            path.with_suffix(".rawtlt").unlink(missing_ok=True)
+    if with_angles:
+        with atomic_file(path.with_suffix(".rawtlt")) as side:
+            side.write_text("".join(f"{float(angle)!r}\n" for angle in obj.tilt_angles_deg), encoding="utf-8")
 
 
 def _write(obj: Any, path: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 
 from .. import datasets, io, tilt_series
 from .._typing import Floats
-from .._validation import fail
-from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD
+from .._validation import check_positive, fail
+from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD, SAME_ANGLE_DEG
 from ..containers import SpectrumTiltSeries, TiltSeries
+from ..spectroscopy.xray.lines import atomic_number
 
 ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "EELS core-loss"}
 """Role to the label of its container."""
@@ -128,8 +129,10 @@ class Understood:
             )
 
     def load(self, role: str) -> TiltSeries | SpectrumTiltSeries:
-        """Return one channel; spectra stay on disk."""
-        return _load(role, self.channels[role].files, self.settings)
+        """Return one channel, at the tilt angles of ADF; spectra stay on disk."""
+        series = _load(role, self.channels[role].files, self.settings)
+        angles = self.channels.get("adf", self.channels[role]).tilt_angles_deg
+        return series.replace(tilt_angles_deg=angles) if _same_tilts(series.tilt_angles_deg, angles) else series
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file that a channel comes from, those of angles beside a stack too.
@@ -213,7 +216,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise fail(SETTINGS, expected="YAML", got=str(error), remedy="correct the line named") from error
     unknown = sorted(set(settings) - set(_KNOWN_SETTINGS)) if isinstance(settings, dict) else [type(settings).__name__]
     for mapping in ("files", "titles") if not unknown else ():
-        unknown += sorted(set(settings.get(mapping, {})) - set(ROLES))
+        by_role = settings.get(mapping, {})
+        unknown += sorted(set(by_role) - set(ROLES)) if isinstance(by_role, dict) else [f"{mapping}: {by_role}"]
     if unknown:
         raise fail(
             SETTINGS,
@@ -221,7 +225,19 @@ def _settings(folder: Path) -> dict[str, Any]:
             got=", ".join(map(str, unknown)),
             remedy="correct the names",
         )
+    _check_settings(settings)
     return dict(settings)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for name in ("pixel_size_nm", *OPTICS):
+        if name in settings:
+            check_positive(settings[name], f"{name} in {SETTINGS}")
+    elements = settings.get("elements", [])
+    if not isinstance(elements, list):
+        raise fail(f"elements in {SETTINGS}", expected="a list", got=repr(elements), remedy="write it as [O, Mn]")
+    for element in elements:
+        atomic_number(element)
 
 
 def _sorted_files(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], dict[str, str]]:
@@ -294,6 +310,11 @@ def _binned(series: Series, settings: Mapping[str, Any]) -> Series:
     return tilt_series.bin_pixels(series, settings["bin"]) if "bin" in settings else series
 
 
+def _same_tilts(one_deg: Floats, other_deg: Floats) -> bool:
+    """Whether two channels are of the same tilts: the goniometer is read out anew for each."""
+    return one_deg.shape == other_deg.shape and np.allclose(one_deg, other_deg, rtol=0, atol=SAME_ANGLE_DEG)
+
+
 def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
     """Return how the channels contradict the ADF series."""
     adf = channels.get("adf")
@@ -304,7 +325,7 @@ def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
         label = ROLES[role]
         missing = np.setdiff1d(adf.tilt_angles_deg, channel.tilt_angles_deg)
         extra = np.setdiff1d(channel.tilt_angles_deg, adf.tilt_angles_deg)
-        if missing.size or extra.size:
+        if not _same_tilts(adf.tilt_angles_deg, channel.tilt_angles_deg):
             listed = [f"{a:g} deg is missing in {label}" for a in missing] + [f"{a:g} deg in ADF" for a in extra]
             problems.append(f"tilts differ: {', '.join(listed[:5])}")
         if channel.shape[1:3] != adf.shape[1:3]:

@@ -67,7 +67,9 @@ def study(
     'particle,stage,state,n_t'
     """
     folder = Path(out).expanduser()
-    names = [Path(source).name if Path(source).is_dir() else str(source).replace("/", "-") for source in sources]
+    names = [
+        Path(source).resolve().name if Path(source).is_dir() else str(source).replace("/", "-") for source in sources
+    ]
     if not names or len(set(names)) < len(names):
         got = "none" if not names else f"{', '.join(n for n in names if names.count(n) > 1)} twice"
         raise fail("sources", expected="at least one, each once", got=got, remedy="rename the folders")
@@ -88,8 +90,9 @@ def study(
             else:
                 process(source, out=folder / name, progress=progress, **options)  # type: ignore[arg-type]
             rows.append(_row(json.loads((folder / name / "summary.json").read_text(encoding="utf-8")), stage))
-        except (ValueError, OSError) as error:
-            rows.append({"particle": name, "stage": stage, "state": "failed", "warnings": str(error)})
+        except Exception as error:  # whatever it is, the other particles go on
+            why = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
+            rows.append({"particle": name, "stage": stage, "state": "failed", "warnings": why})
     _flag_outliers(rows)
     averages = averages_of_stages(rows)
     for file, text in (

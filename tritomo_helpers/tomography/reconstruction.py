@@ -183,6 +183,13 @@ def reconstruct(
     channels = dict(ts) if isinstance(ts, Mapping) else {"": ts}
     if not channels:
         raise fail("ts", expected="at least one element", got="none", remedy="give one TiltSeries per element")
+    if isinstance(weights, Mapping) and (unknown := sorted(set(weights) - set(channels))):
+        raise fail(
+            "weights",
+            expected=f"those of {', '.join(filter(None, channels)) or 'one series: an array'}",
+            got=", ".join(unknown),
+            remedy="name elements as in ts; those left out weigh the same everywhere",
+        )
     problems: dict[str, Problem] = {}
     shared: Projector | None = None
     for element, channel in channels.items():

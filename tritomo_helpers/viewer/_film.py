@@ -17,6 +17,7 @@ from ._paint import Scale, check_values, cut_away
 MAX_FRAMES = 400
 _PIXELS = 150  # of one panel, drawn with twice as many
 _SECONDS_PER_TURN = 7.0
+_UNMEASURED = 0.6  # gray
 
 
 @checked
@@ -151,7 +152,10 @@ def _panels(
     inside = np.isfinite(volumes[0].values)
     middle = np.argwhere(inside).mean(axis=0)
     inside &= ~cut_away(inside, cut)
-    stack = np.stack([inside, *(np.where(inside, np.nan_to_num(v.values), 0) for v in volumes)]).astype(np.float32)
+    measured = [inside & np.isfinite(volume.values) for volume in volumes]
+    partly = [i for i, mask in enumerate(measured) if not np.array_equal(mask, inside)]
+    values = [np.where(mask, volume.values, 0) for mask, volume in zip(measured, volumes, strict=True)]
+    stack = np.stack([inside, *values, *(measured[i] for i in partly)]).astype(np.float32)
     n = round(2 * half_nm / size)
     step = 2 * half_nm / n
     along = (np.arange(n) - (n - 1) / 2) * step / size
@@ -171,10 +175,13 @@ def _panels(
         cover = np.clip(1.6 * total, 0, 1)[..., None]
         # Values are those of the matter: a voxel half filled counts half, with its full value.
         share = np.divide(weight, matter, out=np.zeros_like(weight), where=matter > 1e-3)
-        for i, (pictures, scale) in enumerate(zip(seen, scales, strict=True), start=1):
-            sums = np.einsum("dxy,dxy->xy", share, turned[:, :, i])
-            mean = np.divide(sums, total, out=np.zeros_like(total), where=total > 1e-3)
-            color = cover * scale.rgb(mean) * light[..., None] + (1 - cover)
+        for i, (pictures, scale) in enumerate(zip(seen, scales, strict=True)):
+            sums, known = np.einsum("dxy,dxy->xy", share, turned[:, :, 1 + i]), total
+            if i in partly:
+                known = np.einsum("dxy,dxy->xy", share, turned[:, :, 1 + len(volumes) + partly.index(i)])
+            mean = np.divide(sums, known, out=np.zeros_like(total), where=known > 1e-3)
+            rgb = np.where(known[..., None] > 1e-3, scale.rgb(mean), _UNMEASURED)
+            color = cover * rgb * light[..., None] + (1 - cover)
             pictures.append(_enlarged(color.swapaxes(0, 1)))
     return seen
 
