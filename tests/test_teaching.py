@@ -27,6 +27,7 @@ from tritomo_helpers.teaching import _output, claims, exercises, quizzes
         (12, {"unit": "tilts"}, "12 tilts"),
         (float("nan"), {}, "nan"),
         ("left", {}, "left"),
+        (-0.004, {"fmt": ".2f"}, "0.00"),
     ],
 )
 def test_numbers_are_written_for_a_reader(value, options, shown):

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from typing import Any
 
 from .._validation import fail
@@ -23,6 +24,8 @@ def number_text(value: Any, *, unit: str = "", digits: int = 3, fmt: str = "") -
         return value
     if fmt:
         text = format(value, fmt)
+        if not re.search("[1-9]", text):  # what rounds to nothing has no sign
+            text = text.lstrip("-")
     elif isinstance(value, int):
         text = f"{value:,}"
     elif value == 0 or not math.isfinite(value):

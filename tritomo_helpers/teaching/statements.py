@@ -199,7 +199,7 @@ def what_if(fresh: Arrays, cycled: Arrays) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for words in WHAT_IF:
         cells = [value for before, after in (mn[words], co[words]) for value in (before, after, after - before)]
-        rows.append((words, *(f"{value:+.1f}".replace("-", "\N{MINUS SIGN}") for value in cells)))
+        rows.append((words, *(f"{value:+z.1f}".replace("-", "\N{MINUS SIGN}") for value in cells)))
     return rows
 
 
