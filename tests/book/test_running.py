@@ -1,10 +1,13 @@
 """Running chapters in real kernels: what is kept, what stops, what is measured."""
 
+import asyncio
+import gc
+
 import nbformat
 import pytest
 
 from tests.book.helper import CLAIM, GOOD, MISSING, code, text, write
-from tools.book import checks, execute, stage
+from tools.book import checks, cli, execute, stage
 from tritomo_helpers.teaching.data import provenance_box
 
 
@@ -98,6 +101,14 @@ def test_error_stops_the_chapter_is_reported_and_not_kept(package):
 METHOD = {"seed": 0, "method": "counts.std() / counts.mean()"}
 # The range is too narrow for so few counts, so that it holds for a seed that somebody chose and not for the next.
 SEED = {"seed": 1, "method": "counts.var() / counts.mean()"}
+
+
+def test_a_chapter_run_in_a_thread_leaves_no_event_loop_open(package):
+    path = write(package / "book" / "a.ipynb", code("1 + 1"))
+    assert [run.error for run in cli.run_all([path], package / "kept", jobs=2, force=False)] == [""]
+    gc.collect()
+    left_open = [loop for loop in gc.get_objects() if isinstance(loop, asyncio.BaseEventLoop) and not loop.is_closed()]
+    assert left_open == []
 
 
 def test_claim_fails_when_another_method_or_seed_falsifies_it(package):

@@ -1,6 +1,7 @@
 """Run a notebook in a fresh kernel, measure it, and keep the result until anything it depends on changes."""
 
 import ast
+import asyncio
 import contextlib
 import copy
 import hashlib
@@ -120,6 +121,22 @@ def _measured(pid: int, run: Run) -> Iterator[None]:
         thread.join()
 
 
+async def _run_cells(client: NotebookClient, run: Run, environment: dict[str, str]) -> None:
+    """Run the cells in a kernel that is measured, up to the first that fails or whose dataset cannot be had."""
+    async with client.async_setup_kernel(env=environment):
+        with _measured(client.km.provisioner.pid, run):
+            for index, cell in enumerate(run.notebook.cells):
+                try:
+                    await client.async_execute_cell(cell, index)
+                except CellExecutionError as error:
+                    if error.ename == STOPPED:
+                        cell.outputs = [o for o in cell.outputs if o.output_type != "error"]
+                        run.unavailable = [r["name"] for r in records(run.notebook, "unavailable")]
+                    else:
+                        run.error = f"cell {index}: {error}"
+                    break
+
+
 def run_notebook(path: Path, *, build: bool = True) -> Run:
     """Run every cell of a notebook in a fresh kernel, in its own folder.
 
@@ -148,17 +165,8 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
         extra_arguments=["--log-level=ERROR"],  # a kernel warns about its own transport
     )
     start = time.perf_counter()
-    with client.setup_kernel(env=environment), _measured(client.km.provisioner.pid, run):
-        for index, cell in enumerate(notebook.cells):
-            try:
-                client.execute_cell(cell, index)
-            except CellExecutionError as error:
-                if error.ename == STOPPED:
-                    cell.outputs = [o for o in cell.outputs if o.output_type != "error"]
-                    run.unavailable = [r["name"] for r in records(notebook, "unavailable")]
-                else:
-                    run.error = f"cell {index}: {error}"
-                break
+    # A loop of its own, closed at the end: nbclient's blocking calls would leave one open in each thread.
+    asyncio.run(_run_cells(client, run, environment))
     run.seconds = time.perf_counter() - start
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     data = {r["name"]: r["bytes"] for r in records(notebook, "data")}
