@@ -113,7 +113,7 @@ def composition_null(
 
 @product(
     "study/composition-means",
-    tolerance={"noise_free": 0.02, "standard_error": 0.02},
+    tolerance={"off_at_percent": 0.02, "standard_error": 0.02},
     particles=PARTICLES,
     pixels=32,
     seed=3,

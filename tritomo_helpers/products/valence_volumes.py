@@ -163,10 +163,11 @@ def valence_null(
 
     ``control`` : text, metals segregated, and nothing at all. ``element`` : text. ``n`` : int (control, element),
     repeats. ``trends`` : int (control, element), repeats in which the inner half of Mn4+ or Co3+ differs from the
-    surface by more than 1.96 standard errors. ``constant`` : int (control, element), repeats that kept the constant
+    surface by more than chance does once in twenty, by Student's t of the draws. ``constant`` : int (control, element), repeats that kept the constant
     map.
     """
     import numpy as np
+    from scipy import stats
 
     from .. import particles, phantoms, valence
     from ..containers import Tomogram
@@ -193,7 +194,7 @@ def valence_null(
                 estimate, draws = got.fractions[0][inside], got.error_draws[:, 0]
                 change = estimate[core].mean() - estimate[surface].mean()
                 sd = np.sqrt(np.mean((draws[:, core].mean(axis=1) - draws[:, surface].mean(axis=1)) ** 2))
-                trends[c, e] += abs(change) > 1.96 * sd + 1e-6
+                trends[c, e] += abs(change) > stats.t.ppf(0.975, len(draws)) * sd + 1e-6
     return {
         "control": np.array(list(n_repeats)),
         "element": np.array(elements),
