@@ -146,6 +146,9 @@ def test_tags_keep_code_in_view_or_fold_it():
     page = staged(text("# T"), kept, text("Word."), hidden)
     assert "hide-input" not in page[1].metadata.tags
     assert "hide-input" in page[3].metadata.tags
+    _, kept_call, folded = staged(text("# T"), kept, code("b = g()"), hidden)
+    assert kept_call.source == "a = f()"
+    assert folded.source == "b = g()\n\ndraw()", "what prepares a folded figure folds away with it"
 
 
 def test_figure_is_shown_again_without_its_code():

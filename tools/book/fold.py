@@ -110,10 +110,14 @@ def folded(cells: list[Any]) -> list[Any]:
             prepared.append(cell)
         elif kind in ("asks", "boxes"):
             page += [box(html_of(output)) for output in cell.outputs]
-        else:
+        elif is_visible(cell, section) or "remove-input" in cell.metadata.get("tags", []):
             page += [_merged(prepared)] if prepared else []
             prepared.clear()
-            page.append(cell if is_visible(cell, section) else _hidden(cell))
+            page.append(cell)
+        else:  # what prepares it folds away with it
+            cell.source = "\n\n".join(c.source.strip() for c in [*prepared, cell])
+            prepared.clear()
+            page.append(_hidden(cell))
     flush()
     return page
 
@@ -133,9 +137,7 @@ def html_of(output: Any) -> str:
 
 
 def _hidden(cell: Any) -> Any:
-    """Return a cell with its code folded, if it is shown at all; its output stays in view."""
-    if "remove-input" in cell.metadata.get("tags", []):
-        return cell
+    """Return a cell with its code folded; its output stays in view."""
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     cell.metadata["mystnb"] = {
         **cell.metadata.get("mystnb", {}),
