@@ -69,6 +69,20 @@ def test_an_uneven_energy_axis_survives(tmp_path):
     assert np.array_equal(io.load_spectra(tmp_path / "s.hspy", signal="EELS").energy_ev, energy)
 
 
+def test_arrays_of_every_type_and_order_in_memory_are_packed_exactly(tmp_path):
+    cube = np.random.default_rng(0).integers(0, 90, (3, 40, 60))
+    arrays = {dtype: cube.astype(dtype) for dtype in ("?", "u1", "<i2", ">i2", "<i4", "<f4", ">f8", "c8", "c16")}
+    arrays |= {"turned": cube.T, "stepped": cube[::2, ::-1, ::3], "spectra": cube[..., None], "one": cube[:1]}
+    arrays["mapped"] = np.lib.format.open_memmap(tmp_path / "m.npy", "w+", np.int16, cube.shape)
+    arrays["mapped"][:] = cube
+    io.save(arrays, tmp_path / "t.h5")
+    with h5py.File(tmp_path / "t.h5") as file:  # by HDF5's own filters
+        for name, array in arrays.items():
+            assert file[name].chunks == (1, *array.shape[1:]), name
+            assert file[name].dtype == array.dtype, name
+            assert np.array_equal(file[name][()], array), name
+
+
 def test_lazy_spectra_read_one_tilt_at_a_time(tmp_path):
     counts = np.ones((5, 4, 4, 64), np.uint16)
     io.save(SpectrumTiltSeries(counts, np.arange(5), np.arange(64), 2.0, "EDS"), tmp_path / "s.hspy")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._validation import checked, fail
+from ._chunks import PACKING, chunk_shape, write_chunks
 from ._formats import check_file
 from ._guard import check_size, opened, reading
 
@@ -141,15 +143,18 @@ def _write_group(values: Any, group: Any, where: str) -> None:
         if array.ndim == 0:
             group.attrs[str(name)] = array[()]
         else:
-            group.create_dataset(str(name), data=array, **_packing(array))
+            _write_array(group, str(name), array)
 
 
-def _packing(array: Any) -> dict[str, Any]:
+def _write_array(group: Any, name: str, array: NDArray[Any]) -> None:
     """Compress what is large, one chunk per tilt or slice, quickly rather than hard."""
     if array.size <= 1000:
-        return {}
-    chunks = (1, *array.shape[1:]) if array.ndim > 2 else None
-    return {"chunks": chunks, "compression": "gzip", "compression_opts": 1, "shuffle": True}
+        group.create_dataset(name, data=array)
+    elif array.ndim <= 2:
+        group.create_dataset(name, data=array, **PACKING)
+    else:
+        chunks = chunk_shape(array.shape)
+        write_chunks(group.create_dataset(name, array.shape, array.dtype, chunks=chunks, **PACKING), array)
 
 
 def h5_text() -> Any:

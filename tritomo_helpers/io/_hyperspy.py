@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._validation import checked, fail
 from ..containers import SpectrumTiltSeries, TiltSeries, Tomogram
+from ._chunks import PACKING, chunk_shape, write_chunks
 
 Container = TiltSeries | SpectrumTiltSeries | Tomogram
 
@@ -137,6 +138,7 @@ def write_hspy(obj: Container, path: Path) -> None:
     """Write one container; compressed, one chunk per tilt, so that a tilt can be read alone."""
     from importlib.metadata import version
 
+    import h5py
     from rsciio.hspy import file_writer
 
     data, axes, metadata = described(obj)
@@ -153,6 +155,11 @@ def write_hspy(obj: Container, path: Path) -> None:
         "tmp_parameters": {},
         "package_info": {"package": "tritomo_helpers", "package_version": version("tritomo-helpers")},
     }
-    chunks = tuple(min(1 if axis == 0 else n, n) for axis, n in enumerate(stored.shape))
-    # The lowest compression is several times faster and on counts hardly larger than the usual one.
-    file_writer(str(path), signal, chunks=chunks, compression_opts=1, show_progressbar=False)
+    if lazy:
+        file_writer(str(path), signal, chunks=chunk_shape(stored.shape), show_progressbar=False, **PACKING)
+        return
+    file_writer(str(path), signal, write_dataset=False, show_progressbar=False, **PACKING)
+    with h5py.File(path, "a") as file:
+        (group,) = file["Experiments"].values()
+        chunks = chunk_shape(stored.shape)
+        write_chunks(group.create_dataset("data", stored.shape, stored.dtype, chunks=chunks, **PACKING), stored)
