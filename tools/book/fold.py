@@ -88,19 +88,10 @@ def folded(cells: list[Any]) -> list[Any]:
     prepared: list[Any] = []
     claims: list[Any] = []
 
-    def flush() -> None:
-        """Write what waits: preparation first, then the claims, which may use it."""
-        if prepared:
-            page.append(_merged(prepared))
-        if claims:
-            page.extend(_checked(claims))
-        prepared.clear()
-        claims.clear()
-
     for _, cell, section, hidden in located(cells):
         if hidden or cell.cell_type != "code":
             if not cell.metadata.get("tritomo_box"):  # the box under a figure is no word of the author's
-                flush()
+                _flush(page, prepared, claims)
             page.append(cell)
             continue
         kind = kind_of(cell)
@@ -118,8 +109,18 @@ def folded(cells: list[Any]) -> list[Any]:
             cell.source = "\n\n".join(c.source.strip() for c in [*prepared, cell])
             prepared.clear()
             page.append(_hidden(cell))
-    flush()
+    _flush(page, prepared, claims)
     return page
+
+
+def _flush(page: list[Any], prepared: list[Any], claims: list[Any]) -> None:
+    """Put on the page what waits: preparation first, then the claims, which may use it."""
+    if prepared:
+        page.append(_merged(prepared))
+    if claims:
+        page.extend(_checked(claims))
+    prepared.clear()
+    claims.clear()
 
 
 def box(page: str) -> Any:

@@ -163,8 +163,8 @@ def valence_null(
 
     ``control`` : text, metals segregated, and nothing at all. ``element`` : text. ``n`` : int (control, element),
     repeats. ``trends`` : int (control, element), repeats in which the inner half of Mn4+ or Co3+ differs from the
-    surface by more than chance does once in twenty, by Student's t of the draws. ``constant`` : int (control, element), repeats that kept the constant
-    map.
+    surface by more than chance does once in twenty, by Student's t of the draws. ``constant`` : int (control, element),
+    repeats that kept the constant map.
     """
     import numpy as np
     from scipy import stats
