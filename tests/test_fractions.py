@@ -314,6 +314,20 @@ def test_settings_that_cannot_be_excluded_widen_the_errors():
     assert np.nanmean(alone) == pytest.approx(np.nanmean(widened), rel=0.2)
     choice = PriorChoice(narrow, 10.0, [(narrow, 10.0), (wide, 9.0), (Prior(sd=0.2), 2.0), (Prior(), 0.0)], "")
     assert choice.widest() == wide
+    assert PriorChoice(Prior(), 0.0, [(Prior(), 0.0)], "").widest() == Prior()
+
+
+def test_errors_beside_a_constant_map_hold_what_was_too_little_to_be_chosen():
+    z = []
+    for seed in range(4):
+        data, truth = sphere_data(noise=0.5, state_sd=0.003, seed=seed)
+        rng = np.random.default_rng(seed)
+        choice = choose_prior(data, start=Prior(sd=0.02, length_nm=10.0), grid=GRID, rng=rng)
+        if choice.prior.is_constant:
+            volumes = solve(data, choice.prior, n_draws=8, rng=rng, truth_prior=choice.widest())
+            z.append((volumes.fractions - truth)[:, data.mask] / volumes.standard_errors[:, data.mask])
+    assert len(z) >= 2
+    assert np.sqrt(np.mean(np.square(z))) < 1.5
 
 
 def test_lengths_that_counts_cannot_tell_apart_are_kept_with_sizes_of_their_own():

@@ -24,7 +24,7 @@ from ..spectroscopy import ReferenceSet, references
 from .basis import Basis, Distortion, check_coverage
 from .calibration import Calibration, PooledFit, PooledSpectra, calibrate, orthonormal
 from .kernels import VACUUM_THICKNESS
-from .tilts import N_BINS, Tilts
+from .tilts import N_BINS, Tilts, side_by_side
 
 FIT_WINDOW_EV = (602.0, 905.0)
 WITHHELD_ABOVE_POINTS = 25.0
@@ -140,7 +140,7 @@ def fit_spectra(
     ----------
     core_loss, low_loss : SpectrumTiltSeries
         Counts (tilt, y, x, energy) of both ranges, as recorded: not aligned, not filtered. numpy, memory map or Dask;
-        one tilt is in memory at a time.
+        two tilts are in memory at a time.
     references : mapping, str or sequence of str
         Reference sets by element (Mn, Co, Ni), one or two each; or the names of computed sets. With two sets the shape
         may lie anywhere between them, and their difference tells how far the percentages depend on it. A missing
@@ -171,7 +171,7 @@ def fit_spectra(
 
     Notes
     -----
-    Memory: about 120 MB for 64 x 64 pixels of 2048 channels.
+    Memory: about 120 MB for each of two tilts of 64 x 64 pixels of 2048 channels.
 
     Examples
     --------
@@ -354,8 +354,9 @@ def _fit_all(
     shape = (tilts.n_tilts, tilts.n_y * tilts.n_x, n_states)
     amplitudes = np.full(shape, np.nan, dtype=np.float32)
     covariance = np.full((*shape, n_states), np.nan, dtype=np.float32)
-    for index, tilt in enumerate(tqdm(tilts.binned, desc="valence", unit="tilt", disable=not progress)):
-        core = tilts.core(index)
+
+    def fit(index: int) -> None:
+        tilt, core = tilts.binned[index], tilts.core(index)
         columns = np.concatenate(
             [basis.white_line_columns(tilt.kernels, distortion), basis.smooth_columns(tilt.kernels)], axis=1
         )
@@ -366,6 +367,12 @@ def _fit_all(
                 filters, bin_covariance = linear_filter(columns[label], mean, noise)
                 amplitudes[index, pixels] = core[pixels, tilts.window] @ filters[:n_states].T
                 covariance[index, pixels] = bin_covariance[:n_states, :n_states]
+
+    done = tqdm(
+        side_by_side(fit, tilts.n_tilts), desc="valence", unit="tilt", total=tilts.n_tilts, disable=not progress
+    )
+    for _ in done:
+        pass
     return amplitudes, covariance
 
 

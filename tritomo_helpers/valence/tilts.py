@@ -1,5 +1,10 @@
 """Both ranges of a series, read once and sorted by thickness: what calibration and fit work on."""
 
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +16,10 @@ from .calibration import Pooled
 from .kernels import VACUUM_THICKNESS, Binned, binned, shifted
 from .noise import estimate_noise, neighbor_statistics
 
+T = TypeVar("T")
+
 N_BINS = 40
+_AT_A_TIME = 2
 _ZERO_LOSS_EV = 2.0
 # Edges in t/lambda of the bins whose pooled spectra calibrate the references.
 _POOL_EDGES = (*np.arange(VACUUM_THICKNESS, 2.0, 0.1), np.inf)
@@ -27,26 +35,29 @@ class Tilts:
         # The peak is what saturates, and has counts everywhere.
         zero_loss = np.abs(low_loss.energy_ev) < _ZERO_LOSS_EV
         sampled = {0, self.n_tilts // 2, self.n_tilts - 1}
-        self.binned: list[Binned] = []
-        self.sums = np.zeros((self.n_tilts, N_BINS, window.stop - window.start))
-        self._scatter: list[Floats] = []
-        for tilt in range(self.n_tilts):
+
+        def read(tilt: int) -> tuple[Binned, Floats, Floats | None]:
             low = _spectra(low_loss, tilt)
             binned_tilt = binned(low, low_loss.energy_ev, n_bins=N_BINS, room_channels=room)
-            self.binned.append(binned_tilt)
             finite = low[np.isfinite(low.sum(axis=1))]
             check_channels(finite[:, zero_loss], low_loss.energy_ev[zero_loss], "low_loss")
-            core = self.core(tilt)
+            core = self._aligned(tilt, binned_tilt)
             check_channels(core[:, window], core_loss.energy_ev[window], "core_loss")
-            for label in range(N_BINS):
-                self.sums[tilt, label] = core[binned_tilt.pixels(label), window].sum(axis=0, dtype=np.float64)
-            if tilt in sampled:
-                image = core.reshape(self.n_y, self.n_x, -1)
-                self._scatter.append(neighbor_statistics(image, core_loss.energy_ev))
+            members = [binned_tilt.pixels(label) for label in range(N_BINS)]
+            sums = np.stack([core[pixels, window].sum(axis=0, dtype=np.float64) for pixels in members])
+            image = core.reshape(self.n_y, self.n_x, -1)
+            return binned_tilt, sums, neighbor_statistics(image, core_loss.energy_ev) if tilt in sampled else None
+
+        found = list(side_by_side(read, self.n_tilts))
+        self.binned: list[Binned] = [binned_tilt for binned_tilt, _, _ in found]
+        self.sums = np.stack([sums for _, sums, _ in found])
+        self._scatter = [scatter for _, _, scatter in found if scatter is not None]
 
     def core(self, tilt: int) -> NDArray[np.float32]:
         """Core-loss spectra (pixel, energy of the whole axis) with the shift of the low loss undone."""
-        binned_tilt = self.binned[tilt]
+        return self._aligned(tilt, self.binned[tilt])
+
+    def _aligned(self, tilt: int, binned_tilt: Binned) -> NDArray[np.float32]:
         shift = np.where(np.isfinite(binned_tilt.thickness), binned_tilt.shift_channels, 0)
         return shifted(_spectra(self.core_loss, tilt), shift)
 
@@ -95,6 +106,12 @@ class Tilts:
         """Say how many spectra cannot be used."""
         unused = sum(int(np.count_nonzero(tilt.labels < 0)) for tilt in self.binned)
         return (f"{unused} spectra have no usable zero-loss peak and are NaN",) if unused else ()
+
+
+def side_by_side(work: Callable[[int], T], n_tilts: int) -> Iterator[T]:
+    """Yield what comes of every tilt, in their order, two at a time: no more are in memory."""
+    with ThreadPoolExecutor(min(_AT_A_TIME, os.cpu_count() or 1)) as pool:
+        yield from pool.map(work, range(n_tilts))
 
 
 def _spectra(series: SpectrumTiltSeries, tilt: int) -> NDArray[np.float32]:

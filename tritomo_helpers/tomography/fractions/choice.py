@@ -41,15 +41,16 @@ class PriorChoice:
     def widest(self, *, within: float = 2.0) -> Prior:
         """Return the setting tried with the largest variation that the data set aside cannot exclude.
 
+        Beside a constant map too: that nothing gains enough to be chosen does not mean that nothing varies.
+
         Parameters
         ----------
         within : float, default 2
             Log units below the best, as two standard deviations of one setting.
         """
-        if self.prior.is_constant:
-            return self.prior
-        possible = [prior for prior, gain in self.tried if gain >= self.gain - within and not prior.is_constant]
-        return max(possible, key=_variation)
+        least = max((self.gain, *(gain for _, gain in self.tried))) - within
+        possible = [prior for prior, gain in self.tried if gain >= least and not prior.is_constant]
+        return max(possible, key=_variation, default=self.prior)
 
 
 def _variation(prior: Prior) -> float:
