@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 TABLE = Path(__file__).resolve().parents[1] / "tritomo_helpers" / "data" / "pipeline_cost.csv"
-CASES = {"base": (5, 16, 1), "twice the tilts": (10, 16, 1), "four times the pixels": (5, 32, 1), "two": (5, 16, 2)}
+CASES = {"base": (8, 32, 1), "twice the tilts": (16, 32, 1), "four times the pixels": (8, 64, 1), "two": (8, 32, 2)}
 """Tilts, pixels along a side, particles."""
 
 

@@ -135,6 +135,11 @@ class TestSignedFit:
             error = maps.intensities[element].std() / np.sqrt(2000)
             assert maps.intensities[element].mean() == pytest.approx(photons, rel=0.01, abs=4 * error)
 
+    def test_an_element_that_is_wanted_is_no_other_one(self):
+        copper = eds.fit_lines(spectrum_of({**PHOTONS, "Cu": 30.0}), ENERGY, elements=(*ELEMENTS, "Cu"), calibrate=())
+        assert float(copper.intensities["Cu"]) == pytest.approx(30, rel=0.02)
+        assert "Cu" not in copper.other
+
     def test_two_shells_of_one_element_are_two_columns(self):
         energy = np.arange(1000) * 10.0
         maps = eds.fit_lines(

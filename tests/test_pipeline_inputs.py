@@ -8,7 +8,7 @@ from tests.grain import ANGLES, PIXEL_NM, N, adf_series, spectra
 from tritomo_helpers import datasets, io, pipeline
 from tritomo_helpers.__main__ import main
 from tritomo_helpers.containers import TiltSeries
-from tritomo_helpers.pipeline import chemistry
+from tritomo_helpers.pipeline.inputs import line_window_ev
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def saved(name, series):
 
 
 def test_lines_are_looked_for_where_the_elements_have_them():
-    assert chemistry.line_window_ev(("O", "Mn", "Co", "Ni")) == (350.0, 1200.0)
-    low, high = chemistry.line_window_ev(("O", "Mg", "Si", "Fe"))
+    assert line_window_ev(("O", "Mn", "Co", "Ni")) == (350.0, 1200.0)
+    low, high = line_window_ev(("O", "Mg", "Si", "Fe"))
     assert low == 350.0
     assert 1740 + 100 < high < 2307, "Si K with room, and not yet S K"
 
@@ -156,6 +156,8 @@ def test_a_stage_that_is_read_out_anew_for_each_channel_gives_the_same_tilts(fol
     [
         ("elements: Mn", "elements in tritomo.yaml: expected a list, got 'Mn'"),
         ("elements: [O, Xx]", "a chemical symbol such as 'Mn', got 'Xx'"),
+        ("elements: [O, Mn, Mn]", "each element once, got"),
+        ("elements: [B, O]", "elements with a line between 350 and 1200 eV, got B"),
         ("beam_energy_kev: abc", "beam_energy_kev in tritomo.yaml"),
         ("pixel_size_nm: -5", "pixel_size_nm in tritomo.yaml: .* above zero"),
         ("files: null", "files: None"),

@@ -94,7 +94,7 @@ def fit_lines(
     elements : sequence of str
         What to measure: any elements with a line in the window. Add "F" where fluorine may be.
     other_elements : sequence of str, default ("C", "Cu")
-        What else emits: support film, grid, holder.
+        What else emits: support film, grid, holder; those that are in `elements` already are left out.
     window_ev : (float, float), default (350, 1200)
         Energies to fit, eV: here the K line of O and the L lines of 3d metals.
     background_terms : int, default 2
@@ -140,12 +140,13 @@ def fit_lines(
     (500.0, True)
     """
     check_option(method, "method", ("signed", "non-negative"))
-    n_columns = len(elements) + len(other_elements) + background_terms
+    others = tuple(el for el in other_elements if el not in elements)
+    n_columns = len(elements) + len(others) + background_terms
     counts = Counts.of(eds, energy_ev).window(window_ev, at_least=n_columns + 1)
     model = LineModel(
         counts.energy_ev,
         tuple(elements),
-        tuple(other_elements),
+        others,
         background_terms=background_terms,
         beam_energy_kev=beam_energy_kev,
         resolution_ev=resolution_ev,

@@ -9,17 +9,14 @@ from .. import alignment, composition, eds, fusion, particles, tilt_series
 from .._typing import Floats32
 from ..constants import METAL_RICH_FRACTION
 from ..containers import SpectrumTiltSeries, TiltSeries
-from ..spectroscopy import xray
 from ..tomography import fractions as engine
 from .committed import Null
+from .inputs import line_window_ev
 from .stages import LARGE_PX, PROPORTIONAL, Aligned, Density, Particle
 from .volumes import Shares, estimates, in_shells, judge
 
 OXIDE = ("O", "Mn", "Co", "Ni")
 """Elements of the material whose density is known, so that absorption can be computed."""
-LINE_WINDOW_EV = (350.0, 1200.0)
-ROOM_EV = 250.0
-"""Beyond a line: its width, and what tells background from it."""
 FIXED_PRIOR = engine.Prior(sd=0.01, length_nm=9.0, mean_sd=0.003)
 """For verdicts: the same for the measured particle and for every draw of its null."""
 LITHIUM_PER_VISIBLE_ATOM = 1 / 3
@@ -70,16 +67,6 @@ class Composition:
     choices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     not_done: str = ""
-
-
-def line_window_ev(elements: tuple[str, ...]) -> tuple[float, float]:
-    """Return the energies to fit: O K and the L lines of 3d metals, and beyond for elements that have no line there."""
-    top = LINE_WINDOW_EV[1]
-    for element in elements:
-        energies = [1e3 * line.energy_kev for line in xray.lines([element]) if line.energy_kev > 0.4]
-        if energies and not any(energy <= LINE_WINDOW_EV[1] for energy in energies):
-            top = max(top, min(energies) + ROOM_EV)
-    return LINE_WINDOW_EV[0], top
 
 
 def fit(

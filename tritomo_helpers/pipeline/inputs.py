@@ -14,6 +14,7 @@ from .._typing import Floats
 from .._validation import check_positive, fail
 from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD, SAME_ANGLE_DEG
 from ..containers import SpectrumTiltSeries, TiltSeries
+from ..spectroscopy import xray
 from ..spectroscopy.xray.lines import atomic_number
 
 ROLES = {"adf": "ADF", "eds": "EDS", "low_loss": "EELS low-loss", "core_loss": "EELS core-loss"}
@@ -25,6 +26,9 @@ SETTINGS = "tritomo.yaml"
 OPTICS = ("beam_energy_kev", "convergence_angle_mrad", "collection_angle_mrad")
 _KNOWN_SETTINGS = ("files", "titles", "tilt_angles_deg", "tilt_axis", "pixel_size_nm", "bin", "elements", *OPTICS)
 ELEMENTS = ("O", "Mn", "Co", "Ni")
+LINE_WINDOW_EV = (350.0, 1200.0)
+ROOM_EV = 250.0
+"""Beyond a line: its width, and what tells background from it."""
 Series = TypeVar("Series", TiltSeries, SpectrumTiltSeries)
 
 
@@ -238,6 +242,23 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise fail(f"elements in {SETTINGS}", expected="a list", got=repr(elements), remedy="write it as [O, Mn]")
     for element in elements:
         atomic_number(element)
+    if len({*elements}) < len(elements):
+        raise fail(
+            f"elements in {SETTINGS}", expected="each element once", got=repr(elements), remedy="drop the repeats"
+        )
+    window_ev = line_window_ev(tuple(elements))
+    for element in elements:
+        xray.main_line(element, window_ev=window_ev)
+
+
+def line_window_ev(elements: tuple[str, ...]) -> tuple[float, float]:
+    """Return the energies to fit: O K and the L lines of 3d metals, and beyond for elements that have no line there."""
+    top = LINE_WINDOW_EV[1]
+    for element in elements:
+        energies = [1e3 * line.energy_kev for line in xray.lines([element]) if line.energy_kev > 0.4]
+        if energies and not any(energy <= LINE_WINDOW_EV[1] for energy in energies):
+            top = max(top, min(energies) + ROOM_EV)
+    return LINE_WINDOW_EV[0], top
 
 
 def _sorted_files(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], dict[str, str]]:

@@ -13,7 +13,7 @@ from ..containers import SpectrumTiltSeries, TiltSeries
 from ..store import files, fingerprint, results
 from ..valence import ValenceMaps
 from . import chemistry, committed, spectra, stages
-from .inputs import Understood, understand
+from .inputs import Understood, line_window_ev, understand
 from .outcome import Outcome, write
 
 METHODS = ("best", "paper")
@@ -216,7 +216,7 @@ class _Run:
             elements,
             twin=self.understood.name.startswith("twin/"),
             corrected=best,
-            window_ev=chemistry.line_window_ev(elements),
+            window_ev=line_window_ev(elements),
             **beam,
         )
         if options.k_factors is not None:
