@@ -1,4 +1,4 @@
-"""What the committed tables of the study of composition say, held to the bars that were set before they were computed."""
+"""What the committed tables of the study of composition say, held to bars that are older than the tables."""
 
 import numpy as np
 import pytest

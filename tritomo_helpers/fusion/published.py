@@ -8,7 +8,7 @@ Z / ΣZ; 100 steps of the Poisson term come first, then rounds of five algebraic
 variation. Steps are scaled by row and column sums, so no step size is to be found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def published_fusion(
     n_poisson: int = 100,
     n_rounds: int = 50,
     refine_alignment: bool = False,
+    progress: bool = False,
 ) -> dict[str, Floats32]:
     """Reconstruct all elements with the published cost.
 
@@ -53,6 +54,8 @@ def published_fusion(
         Steps of the Poisson term alone, and rounds of all terms.
     refine_alignment : bool, default False
         Shift ADF and maps first by projection matching with the reconstruction of ADF.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -68,6 +71,8 @@ def published_fusion(
     ----------
     Schwartz et al., npj Comput. Mater. 8, 16 (2022); Schwartz et al., Nat. Commun. 15, 3555 (2024).
     """
+    from tqdm.auto import tqdm
+
     for name, value in (("adf_weight", adf_weight), ("chemical_weight", chemical_weight), ("gamma", gamma)):
         check_positive(value, name, zero_ok=name != "gamma")
     inside = np.asarray(support, dtype=bool)
@@ -76,9 +81,13 @@ def published_fusion(
         adf, maps = matched(adf, maps)
     steps = _Steps(adf, maps, inside, gamma)
     x = np.full((len(maps), *inside.shape), 0.1, dtype=np.float32) * inside
-    for _ in range(n_poisson):
+
+    def rounds(n: int, name: str) -> Iterable[int]:
+        return tqdm(range(n), desc=name, unit="round", disable=not progress)
+
+    for _ in rounds(n_poisson, "counts alone"):
         x = np.maximum(x - steps.poisson(x), 0) * inside
-    for _ in range(n_rounds):
+    for _ in rounds(n_rounds, "fusion"):
         for _ in range(5):
             # λ_H and λ_C weigh the two directions; their sum is a full algebraic step.
             total = adf_weight + chemical_weight

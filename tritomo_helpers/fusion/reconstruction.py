@@ -1,6 +1,6 @@
 """One call for fused tomography: composition in 3D from ADF and line maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,6 +87,7 @@ def reconstruct(
     rng: np.random.Generator | None = None,
     n_draws: int = 12,
     radii_nm: Sequence[float] = RADII_NM,
+    progress: bool = False,
     **options: Any,
 ) -> Fused:
     """Reconstruct composition from line maps, with the density from ADF.
@@ -121,6 +122,8 @@ def reconstruct(
         Draws behind the standard errors.
     radii_nm : sequence of float
         Radii of clusters to look for.
+    progress : bool, default False
+        Show a progress bar: steps of the method, of which choosing the settings takes longest.
     **options
         For ``"fractions"``: `density_error`, `extra_atoms`, `read_as`, `adf_contrast` (see `fraction_data`), `min_gain`
         and `n_splits` of the choice. For ``"published"``: those of `published_fusion`.
@@ -163,8 +166,11 @@ def reconstruct(
     particle = particle_mask(values) if mask is None else np.asarray(mask, dtype=bool)
     check_shape(particle, "mask", values.shape, remedy="it must cover the maps, on the grid of the density")
     if method == "published":
+        options |= {"progress": progress}
         return _published(adf, checked, k_factors, density, mask=particle, alignment=alignment, options=options)
     rng = np.random.default_rng(0) if rng is None else rng
+    step = _steps(progress)
+    step("absorption")
     of_choice = {name: options.pop(name) for name in ("min_gain", "n_splits") if name in options}
     data = fraction_data(
         checked,
@@ -176,9 +182,13 @@ def reconstruct(
         **(of_density | options),
     )
     density = density.replace(values=data.density)
+    step("choosing settings")
     prior, truth_priors, choice = _settings(data, rng=rng, **of_choice)
+    step("fractions and their errors")
     volumes = solve(data, prior, n_draws=n_draws, rng=rng, truth_prior=truth_priors)
+    step("clusters")
     detector = _detector(data, volumes, rng=rng, radii_nm=radii_nm)
+    step("")
     thresholds = {rate: detector.threshold(rate) for rate in (0.05, 0.01, 0.001)}
     choices = {
         "method": method,
@@ -203,6 +213,27 @@ def reconstruct(
         detector,
         volumes.error_draws,
     )
+
+
+_N_STEPS = 4
+
+
+def _steps(shown: bool) -> Callable[[str], None]:
+    """Return a function to call with the name of each step as it begins, and with nothing at the end."""
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=_N_STEPS, desc="fusion", unit="step", disable=not shown)
+    begun: list[str] = []
+
+    def step(name: str) -> None:
+        bar.update(1 if begun else 0)
+        begun.append(name)
+        if name:
+            bar.set_postfix_str(name)
+        else:
+            bar.close()
+
+    return step
 
 
 def _settings(
@@ -256,5 +287,5 @@ def _published(
         _tomograms(maps.elements, np.full_like(fractions, np.nan), density, "standard error of atomic fraction"),
         density,
         {},
-        {"method": "published", **options},
+        {"method": "published", **{name: value for name, value in options.items() if name != "progress"}},
     )

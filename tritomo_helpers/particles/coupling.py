@@ -12,6 +12,7 @@ from .._validation import check_shape, checked, fail
 from ..containers import Tomogram
 from ._shell_sums import ShellSums, independent_voxels, shell_sums
 from .shells import Shells
+from .verdicts import p_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ def coupling(
         float(np.corrcoef(spread, mean)[0, 1]) if np.ptp(spread) > 0 and np.ptp(mean) > 0 else float("nan"),
         n,
         null,
-        _two_sided(correlation, null),
+        p_value(correlation, null, tail="both") if null.size else float("nan"),
     )
 
 
@@ -145,10 +146,3 @@ def _fisher_interval(correlation: float, n: float) -> tuple[float, float]:
         return -1.0, 1.0
     center, half = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12)), special.ndtri(0.975) / np.sqrt(n - 3)
     return float(np.tanh(center - half)), float(np.tanh(center + half))
-
-
-def _two_sided(correlation: float, null: Floats) -> float:
-    if null.size == 0:
-        return float("nan")
-    middle = float(np.median(np.append(null, correlation)))
-    return float((1 + np.count_nonzero(np.abs(null - middle) >= abs(correlation - middle))) / (1 + null.size))

@@ -94,11 +94,21 @@ def verdict(
             got=f"level {level} and {null.size} draws",
             remedy="draw the null more often",
         )
+    return Verdict(measured, null, p_value(measured, null, tail=tail), level)
+
+
+def p_value(measured: float, null: Floats, *, tail: str) -> float:
+    """Return the share of a null that is at least as extreme as what was measured, the latter counted with it.
+
+    Examples
+    --------
+    >>> p_value(3.0, np.array([1.0, 2.0, 4.0]), tail="upper")
+    0.5
+    """
     # For both tails the middle is that of all, the measured one among them: then the ranks are exchangeable.
     middle = float(np.median(np.append(null, measured)))
     as_extreme = null >= measured if tail == "upper" else np.abs(null - middle) >= abs(measured - middle)
-    p_value = (1 + np.count_nonzero(as_extreme)) / (1 + null.size)
-    return Verdict(measured, null, float(p_value), level)
+    return float((1 + np.count_nonzero(as_extreme)) / (1 + null.size))
 
 
 @checked

@@ -19,7 +19,15 @@ from .geometry import show_geometry
 from .images import show_difference, show_image, show_images, show_sinograms
 from .marks import add_outlines, add_scale_bar, mark_gap
 from .matrices import show_matrix
-from .stages import StageCurves, StageSeries, show_distances, show_particles, show_stage_curves, show_stage_series
+from .stages import (
+    StageCurves,
+    StageSeries,
+    show_distances,
+    show_particle_profiles,
+    show_particles,
+    show_stage_curves,
+    show_stage_series,
+)
 from .style import (
     ELEMENT_COLORS,
     NULL,
@@ -58,6 +66,7 @@ __all__ = [
     "show_images",
     "show_matrix",
     "show_paper_values",
+    "show_particle_profiles",
     "show_particles",
     "show_profiles",
     "show_sinograms",

@@ -259,6 +259,69 @@ def show_stage_curves(columns: Mapping[str, Sequence[StageCurves]]) -> list[list
     return [list(row) for row in grid]
 
 
+Curve = tuple[ArrayLike, ArrayLike, ArrayLike]
+"""Depth in nm, mean, and half the length of its bar, shape (shell,)."""
+
+
+def show_particle_profiles(
+    rows: Mapping[str, Mapping[str, Sequence[Curve]]],
+    *,
+    truth: Mapping[str, Mapping[str, Sequence[Curve]]] | None = None,
+) -> list[list[Axes]]:
+    """Show quantities of single particles against depth, a row a quantity and a column a stage.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping of str to sequence of (depth_nm, mean, sd)
+        Quantity with its unit, then stage, then its particles; an element or valence state at the beginning of a
+        quantity brings its color.
+    truth : mapping like `rows`, optional
+        Drawn as lines without bars.
+
+    Returns
+    -------
+    list of list of matplotlib Axes
+        A row shares its limits.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to show, or quantities differ in their stages.
+
+    Examples
+    --------
+    >>> flat = [([2.0, 6.0], [66.0, 66.5], [0.1, 0.1])]
+    >>> grid = show_particle_profiles({"O (at%)": {"pristine": flat, "50 cycles": flat}})
+    >>> len(grid), grid[0][1].get_title()
+    (1, '50 cycles')
+    """
+    import matplotlib.pyplot as plt
+
+    stages = [tuple(of_stage) for of_stage in rows.values()]
+    if not stages or not stages[0] or any(names != stages[0] for names in stages):
+        raise fail("rows", expected="the same stages for every quantity", got=stages, remedy="give every quantity all")
+    figure, grid = plt.subplots(
+        len(rows), len(stages[0]), sharex=True, sharey="row", squeeze=False, figsize=(_WIDTH, 1.0 + 1.5 * len(rows))
+    )
+    for line, (name, of_stage) in zip(grid, rows.items(), strict=True):
+        color = color_of(name, "black")
+        for ax, (stage, particles) in zip(line, of_stage.items(), strict=True):
+            for number, (depth, mean, sd) in enumerate(particles):
+                marker = _STAGE_MARKERS[number % len(_STAGE_MARKERS)]
+                look = {**OURS, "color": color, "marker": marker, "markersize": 3, "linewidth": 0.8, "elinewidth": 0.6}
+                ax.errorbar(depth, mean, sd, alpha=0.8, label=f"particle {number + 1}", **look)
+            for number, (depth, mean, _) in enumerate((truth or {}).get(name, {}).get(stage, ())):
+                ax.plot(depth, mean, label=None if number else "truth of the twin", **TRUTH)
+        line[0].set_ylabel(typeset(name))
+    for ax, stage in zip(grid[0], stages[0], strict=True):
+        ax.set_title(stage)
+    for ax in grid[-1]:
+        ax.set_xlabel("depth (nm)")
+    figure.align_labels()
+    _shared_legend(grid.ravel().tolist())
+    return [list(line) for line in grid]
+
+
 @checked
 def show_distances(names: Sequence[str], distances: ArrayLike, *, limit: float = 20.0) -> Axes:
     """Show how far numbers lie from the middle of their nulls, one a line, the null as a gray band.

@@ -188,6 +188,33 @@ class Twelve:
             null,
         )
 
+    def by_particle(
+        self, columns: Sequence[str], *, method: str
+    ) -> dict[str, dict[str, list[tuple[Floats, Floats, Floats]]]]:
+        """Return means of every particle against depth, with the spread of each shell's voxels, for a figure.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Quantities such as ``"O_at_percent"``.
+        method : {"best", "paper", "truth"}
+
+        Returns
+        -------
+        dict of quantity to dict of stage to list of (depth_nm, mean, sd)
+        """
+        stages = dict(zip(self.stages, CYCLES, strict=True))
+        return {
+            label(column): {
+                stage: [
+                    (profile.depth_nm, profile.mean, profile.sd)
+                    for profile in self.profiles(f"{column}_mean", method=method, cycles=cycles)
+                ]
+                for stage, cycles in stages.items()
+            }
+            for column in columns
+        }
+
     def curves(self, column: str, *, method: str, name: str = "", true_column: str = "") -> StageCurves:
         """Return a column against depth, a curve for each stage with the spread between particles, for a figure."""
         every = [self.stage_profile(column, method=method, cycles=cycles) for cycles in CYCLES]
