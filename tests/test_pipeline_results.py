@@ -11,7 +11,7 @@ import pytest
 
 from tests.grain import adf_series
 from tritomo_helpers import io, pipeline, valence
-from tritomo_helpers.pipeline import committed, spectra
+from tritomo_helpers.pipeline import spectra
 from tritomo_helpers.pipeline.process import _Keeper
 from tritomo_helpers.spectroscopy import references
 
@@ -52,15 +52,6 @@ def test_white_lines_are_those_of_the_references_that_are_fitted(monkeypatch, ch
     assert {state: given[state] for state in expected} == expected
     assert given["Mn4"] / given["Mn2"] < 1, "the crystal-field set has 1.12"
     assert set(given) == {"Mn4", "Mn3", "Mn2", "Co3", "Co2"}
-
-
-def test_the_null_of_rich_voxels_is_read_between_its_means_and_held_at_its_ends():
-    null = committed.Null(
-        np.array([1.0, 4.0]), np.array([0.1, 0.2]), np.array([[0.0, 0.2], [0.0, 0.1]]), np.zeros((2, 3))
-    )
-    assert null.rich_share(0.15, counts_per_nm3=1.0) == pytest.approx(0.1)
-    assert null.rich_share(0.15, counts_per_nm3=2.0) == pytest.approx(0.075), "half way in the logarithm"
-    assert null.rich_share(0.3, counts_per_nm3=100.0) == pytest.approx(0.1)
 
 
 def test_a_stage_is_made_again_when_angles_beside_a_stack_change(place):

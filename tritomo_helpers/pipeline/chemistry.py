@@ -9,8 +9,8 @@ from .. import alignment, composition, eds, fusion, particles, tilt_series
 from .._typing import Floats32
 from ..constants import METAL_RICH_FRACTION
 from ..containers import SpectrumTiltSeries, TiltSeries
+from ..projection import Projector
 from ..tomography import fractions as engine
-from .committed import Null
 from .inputs import line_window_ev
 from .stages import LARGE_PX, PROPORTIONAL, Aligned, Density, Particle
 from .volumes import Shares, estimates, in_shells, judge
@@ -92,7 +92,6 @@ def compose(
     k_factors: Mapping[str, float],
     k_source: str,
     method: str,
-    null: Null | None = None,
 ) -> Composition:
     """Turn line counts into the mean composition, without absorption where that can be known, and into volumes."""
     totals, errors = lines.totals, lines.errors
@@ -106,7 +105,10 @@ def compose(
     if known and method != "paper":
         guess = {el: float(share) for el, share in composition.cliff_lorimer(totals, k_factors=k).items()}
         maps = aligned_maps(lines, aligned)
-        taken_out = composition.correct_absorption(maps, density.matter, composition=guess, k_factors=k)
+        # As the k-factors were calibrated: lithium absorbs too.
+        taken_out = composition.correct_absorption(
+            maps, density.matter, composition=guess | {"Li": LITHIUM_PER_VISIBLE_ATOM}, k_factors=k
+        )
         corrected = {el: taken_out.totals[el] for el in lines.elements}
         choices.append("absorption: along rays through the density of LiNi1/3Co1/3Mn1/3O2")
     elif method != "paper":
@@ -114,7 +116,7 @@ def compose(
     mean, error = mean_of(corrected, {el: errors[el] * corrected[el] / totals[el] for el in lines.elements}, k)
     result = Composition(mean, error, totals, k, choices=tuple(choices), warnings=tuple(said))
     if method == "paper":
-        return _as_paper(result, lines, aligned, density, particle, null=null)
+        return _as_paper(result, lines, aligned, density, particle)
     if not known:
         return replace(result, not_done="the density of this material is not known, nor how it absorbs")
     if max(aligned.series.images.shape[1:]) > LARGE_PX:
@@ -169,51 +171,44 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         f"composition of voxels: {fused.choices['why']}; {prior}",
         f"chi squared per pixel of the maps: {fused.choices['chi2_per_pixel']:.3f}",
     )
-    rich = {
-        el: particles.rich_regions(values[el], threshold=METAL_RICH_FRACTION).share
-        for el in lines.elements
-        if el != "O"
-    }
     mn = lines.elements.index("Mn")
     return replace(
         result,
         mean=fused.choices["mean_fractions"],
         shares=shares,
         choices=choices,
-        rich_share=rich,
+        rich_share=rich_shares(values),
         warnings=(*result.warnings, *said),
         manganese=np.concatenate([found.measured[None, mn], found.null[:, mn]]),
     )
 
 
-def _as_paper(
-    result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle, *, null: Null | None
-) -> Composition:
-    """Every element by GENFIRE, as the paper does, with the rich voxels that its null has.
+def _as_paper(result: Composition, lines: Lines, aligned: Aligned, density: Density, particle: Particle) -> Composition:
+    """Every element by GENFIRE, as the paper does, beside a particle of one composition with the same noise.
 
     Means are those of the volumes, as in the paper, which gives no errors for them.
     """
-    volumes = composition.reconstruct_paper(
-        aligned_maps(lines, aligned),
-        mask=particle.shells > 0,
-        k=result.k_factors,
-        image_masks=tilt_series.otsu_masks(aligned.series),
-    )
+    inside = particle.shells > 0
+    masks = tilt_series.otsu_masks(aligned.series)
+    maps = aligned_maps(lines, aligned)
+    volumes = composition.reconstruct_paper(maps, mask=inside, k=result.k_factors, image_masks=masks)
     values = {el: np.asarray(volumes.fractions[el].values, dtype=np.float32) for el in lines.elements}
     mean = {el: float(np.nanmean(values[el])) for el in lines.elements}
-    rich = {
-        el: particles.rich_regions(values[el], threshold=METAL_RICH_FRACTION).share
-        for el in lines.elements
-        if el != "O"
-    }
-    counts = sum(result.counts[el] for el in rich) / particle.volume_nm3
-    null_rich = {el: null.rich_share(mean[el], counts_per_nm3=counts) for el in rich} if null else {}
-    said = [
+    rich = rich_shares(values)
+    null = composition.reconstruct_paper(
+        homogeneous_maps(maps, lines, aligned, density.values * inside, rng=np.random.default_rng(0)),
+        mask=inside,
+        k=result.k_factors,
+        image_masks=masks,
+    )
+    shifted = {}
+    for el in rich:
+        silent = np.asarray(null.fractions[el].values, dtype=np.float32)
+        shifted[el] = silent + np.float32(mean[el] - np.nanmean(silent))
+    said = (
         "spread and rich regions of single voxels are mostly noise at such doses: compare with the null",
         "the paper's chain leaves absorption in: profiles of oxygen rise or fall by a few at% from it",
-    ]
-    if null is None:
-        said.append("the study's null of the paper's chain is not part of this installation: run make study")
+    )
     correlated_nm = dict.fromkeys(lines.elements, PAPER_CORRELATED_PX * density.voxel_size_nm)
     return replace(
         result,
@@ -221,9 +216,45 @@ def _as_paper(
         standard_error=dict.fromkeys(lines.elements, float("nan")),
         shares=in_shells(values, particle.shells, density.voxel_size_nm, correlated_nm=correlated_nm),
         rich_share=rich,
-        null_rich_share=null_rich,
+        null_rich_share=rich_shares(shifted),
         warnings=(*result.warnings, *said),
     )
+
+
+def rich_shares(values: Mapping[str, Floats32]) -> dict[str, float]:
+    """Return the share of voxels of each metal above the threshold of the paper."""
+    return {
+        el: particles.rich_regions(volume, threshold=METAL_RICH_FRACTION).share
+        for el, volume in values.items()
+        if el != "O"
+    }
+
+
+def homogeneous_maps(
+    maps: Mapping[str, TiltSeries], lines: Lines, aligned: Aligned, matter: Floats32, *, rng: np.random.Generator
+) -> dict[str, TiltSeries]:
+    """Return maps of a particle of one composition: counts, tilt by tilt, and noise of every pixel are as measured.
+
+    `matter`, shape (z, y, x), says where the particle is and how dense. Noise is drawn from the covariance of the
+    fitted lines, as recorded, and brought onto the axis as the maps were.
+    """
+    first = next(iter(maps.values()))
+    path = Projector(first.tilt_angles_deg, matter.shape[::2]).forward(np.maximum(matter, 0).astype(np.float32))
+    path = np.asarray(path, dtype=np.float64)
+    of_tilt = sum(np.nansum(series.images, axis=(1, 2), dtype=np.float64) for series in maps.values())
+    counts = path * (of_tilt / path.sum(axis=(1, 2)))[:, None, None]
+    covariance = lines.covariance.astype(np.float64)
+    spread, axes = np.linalg.eigh(covariance)
+    standard = rng.standard_normal(covariance.shape[:-1])
+    noise = np.einsum("...ab,...b->...a", axes, np.sqrt(np.maximum(spread, 0)) * standard)
+    total = sum(lines.totals.values())
+    homogeneous = {}
+    for number, el in enumerate(lines.elements):
+        recorded = lines.intensities[el].replace(images=noise[..., number].astype(np.float32))
+        shaken = alignment.apply(recorded, aligned.of_kept)
+        expected = counts * (lines.totals[el] / total)
+        homogeneous[el] = shaken.replace(images=shaken.images + expected.astype(np.float32))
+    return homogeneous
 
 
 def mean_of(

@@ -1,45 +1,14 @@
-"""What the study has found once and for all: k-factors of the pristine twins, and the null of the paper's chain."""
+"""What the study has found once and for all: k-factors of the pristine twins."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import RegularGridInterpolator
 
 from .. import composition
-from .._typing import Floats
 from ..store import results
 
 TABLES = Path(__file__).resolve().parents[1] / "data" / "products" / "study"
-
-
-@dataclass(frozen=True, eq=False)
-class Null:
-    """A particle without any segregation after the paper's chain.
-
-    ``rich`` (dose, mean) is the share of voxels of a metal above 16.7 at%, by ``counts_per_nm3`` of all metals and by
-    the metal's ``mean``; ``spread`` (dose, shell) the standard deviation of a metal within each shell.
-    """
-
-    counts_per_nm3: Floats
-    mean: Floats
-    rich: Floats
-    spread: Floats
-
-    def rich_share(self, mean: float, *, counts_per_nm3: float) -> float:
-        """Share of rich voxels at a mean and a dose; the nearest where the table ends."""
-        at = (self._dose(counts_per_nm3), float(np.clip(mean, self.mean[0], self.mean[-1])))
-        return float(RegularGridInterpolator((np.log(self.counts_per_nm3), self.mean), self.rich)([at])[0])
-
-    def _dose(self, counts_per_nm3: float) -> float:
-        return float(np.log(np.clip(counts_per_nm3, self.counts_per_nm3[0], self.counts_per_nm3[-1])))
-
-
-def null_of_paper() -> Null | None:
-    """Return the study's null of the paper's chain, if the package has it."""
-    stored = results.read_if_intact(TABLES / "paper-null.npz", aside=False, then="it is left out")
-    return results.from_arrays(Null, stored[0]) if stored else None
 
 
 def k_factors(

@@ -97,10 +97,24 @@ def process(
         options = {"method": method, "k_factors": k_factors, "references": references, "resume": resume}
         return Path(client.submit(process, source, out=out, pure=False, **options).result())
     folder = Path(out).expanduser()
+    _check_out(folder, understood)
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / ".lock"):
         _process(understood, folder, _Options(method, k_factors, sets), resume=resume, progress=progress)
     return folder
+
+
+def _check_out(folder: Path, understood: Understood) -> None:
+    """Refuse a folder that holds what was recorded: results have names such as adf.mrc."""
+    for channel in understood.channels.values():
+        for file in channel.files:
+            if file.resolve().parent == folder.resolve():
+                raise fail(
+                    "out",
+                    expected="a folder of its own for the results",
+                    got=f"{folder}, which holds the recorded {file.name}",
+                    remedy="name another folder: results could replace your data",
+                )
 
 
 def _check_k_factors(k_factors: Mapping[str, float], understood: Understood) -> None:
@@ -221,20 +235,14 @@ class _Run:
         )
         if options.k_factors is not None:
             k, source = dict(options.k_factors), "given"
-        null = None if best else committed.null_of_paper()
         return self.keep(
             "composition",
             chemistry.compose,
             chemistry.Composition,
             lambda: chemistry.compose(
-                lines, aligned, density, particle, k_factors=k, k_source=source, method=options.method, null=null
+                lines, aligned, density, particle, k_factors=k, k_source=source, method=options.method
             ),
-            settings={
-                "method": options.method,
-                "k": k,
-                "source": source,
-                "null": None if null is None else null.rich.tolist(),
-            },
+            settings={"method": options.method, "k": k, "source": source},
         )
 
     def valence(
@@ -315,7 +323,8 @@ class _Keeper:
         if not roles:
             return None
         files = {name: self.checksums[name] for role in roles for name in self.understood.files_of(role)}
-        return {"files": files, "settings": dict(self.understood.settings)}
+        reading = fingerprint.parts(Understood.load)
+        return {"files": files, "settings": dict(self.understood.settings), "reading": reading}
 
 
 @contextmanager

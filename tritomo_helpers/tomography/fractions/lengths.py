@@ -37,7 +37,7 @@ def weigh_lengths(
     ----------
     data : FractionData
     choice : PriorChoice
-        From `choose_prior`; a constant map comes back alone.
+        From `choose_prior`; beside a constant map, the widest variation that counts set aside cannot exclude.
     lengths_nm : sequence of float
         Rising.
     rng : numpy.random.Generator
@@ -67,7 +67,7 @@ def weigh_lengths(
     1.0
     """
     if choice.prior.is_constant:
-        return [(choice.prior, 1.0)]
+        return [(choice.widest(), 1.0)]
     judge = Judge(data, splits)
     first = match_sizes(data, choice.prior, rng=rng, n_draws=n_draws)
     gains = {first: judge.score(first)}
