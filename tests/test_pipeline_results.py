@@ -11,7 +11,9 @@ import pytest
 
 from tests.grain import adf_series
 from tritomo_helpers import io, pipeline, valence
-from tritomo_helpers.pipeline import spectra
+from tritomo_helpers.alignment import Alignment
+from tritomo_helpers.containers import TiltSeries
+from tritomo_helpers.pipeline import chemistry, spectra
 from tritomo_helpers.pipeline.process import _Keeper
 from tritomo_helpers.spectroscopy import references
 
@@ -106,3 +108,34 @@ def test_one_particle_does_not_end_a_study_whatever_happens_to_it(monkeypatch, t
     lines = (folder / "particles.csv").read_text().splitlines()
     assert len(lines) == 3
     assert all("failed" in line and "MemoryError: 12 GB" in line for line in lines[1:])
+
+
+def test_maps_of_the_null_have_the_counts_and_the_noise_of_the_recorded_ones():
+    """A block in a box: counts of each tilt and element as recorded, noise as its covariance says, and no structure."""
+    rng = np.random.default_rng(3)
+    angles, shape = np.array([-20.0, 0.0, 20.0]), (3, 16, 16)
+    covariance = np.array([[9.0, -2.0], [-2.0, 4.0]])
+    matter = np.zeros((16, 16, 16), np.float32)
+    matter[4:12, 4:12, 4:12] = 1
+    clustered = np.zeros(shape)
+    clustered[:, 4:8, 4:12] = 50.0
+    maps = {el: TiltSeries((s * clustered).astype(np.float32), angles, 4.63) for el, s in (("O", 3.0), ("Mn", 1.0))}
+    lines = chemistry.Lines(("O", "Mn"), maps, {}, np.broadcast_to(covariance, (*shape, 2, 2)).astype(np.float32), ())
+    centered = Alignment(np.zeros((3, 2)), angles)
+    aligned = mock.Mock(of_kept=centered)
+    several = [chemistry.homogeneous_maps(maps, lines, aligned, matter, rng=rng) for _ in range(40)]
+    images = np.array([[null[el].images for null in several] for el in ("O", "Mn")])
+    total = images.sum(axis=(3, 4)).mean(axis=1)
+    expected = np.array([maps[el].images.sum(axis=(1, 2)) for el in ("O", "Mn")])
+    np.testing.assert_allclose(total, expected, rtol=0.02)
+    noise = (images - images.mean(axis=1, keepdims=True)).reshape(2, -1)
+    np.testing.assert_allclose(np.cov(noise) * 40 / 39, covariance, atol=0.25)
+    rich_half, poor_half = images.mean(axis=1)[1, :, 4:8].sum(), images.mean(axis=1)[1, :, 8:12].sum()
+    assert rich_half == pytest.approx(poor_half, rel=0.05), "all of the counts of the maps came from one half"
+
+
+def test_results_never_replace_what_was_recorded(place):
+    before = {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()}
+    with pytest.raises(ValueError, match="out: expected a folder of its own for the results"):
+        pipeline.process(place, out=place)
+    assert {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()} == before
