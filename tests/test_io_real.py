@@ -156,6 +156,9 @@ def test_real_velox_file_with_eds_and_dual_eels(unpacked):
         io.load_spectra(path, signal="EELS core-loss")
     core = io.load_spectra(path, signal="EELS core-loss", title="EELS 480 to 826 eV")
     assert core.energy_ev[0] == pytest.approx(480)
+    # 100 recorded counts are dark, and stated: vacuum is at zero, in the file's units of .08 a count.
+    assert np.median(core.counts) == pytest.approx(0, abs=1e-5)
+    assert np.diff(np.unique(core.counts)).min() == pytest.approx(0.082287, abs=1e-5)
     assert io.load_tilt_series(path).label == "DF-S"
     assert eds.pixel_size_nm == low.pixel_size_nm == io.load_image(path).pixel_size_nm
 

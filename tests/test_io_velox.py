@@ -113,6 +113,33 @@ def test_low_and_core_loss_are_told_by_their_axes_and_oriented(velox):
         assert np.array_equal(eels.counts[0], cube.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize(("factor", "offset", "dark"), [(0.08, -8.0, 100), (2.0, 0.0, 0), (1.0, -3.0, 3)])
+def test_counts_of_eels_mean_what_the_file_states(velox, tmp_path, factor, offset, dark):
+    path = tmp_path / "scaled.emd"
+    path.write_bytes(velox[0].read_bytes())
+    stated = {"offset": 500, "dispersion": 0.5, "intensityScale": factor, "intensityOffset": offset}
+    with h5py.File(path, "a") as file:
+        group = file["Data/EelsSpectrumImage/core"]
+        del group["AcquisitionMetadata"]
+        group["AcquisitionMetadata"] = np.frombuffer(json.dumps({"Data": stated}).encode() + b"\0", np.uint8)[:, None]
+    recorded = io.load_spectra(velox[0], signal="EELS core-loss").counts.astype(float)
+    lazy = io.load_spectra(path, signal="EELS core-loss", lazy=True).counts
+    assert hasattr(lazy, "dask")
+    assert np.asarray(lazy) == pytest.approx((recorded - dark) * factor, abs=1e-4)
+
+
+def test_an_intensity_that_no_count_has_is_damage(velox, tmp_path):
+    path = tmp_path / "zero.emd"
+    path.write_bytes(velox[0].read_bytes())
+    stated = {"offset": 500, "dispersion": 0.5, "intensityScale": 0, "intensityOffset": 0}
+    with h5py.File(path, "a") as file:
+        group = file["Data/EelsSpectrumImage/core"]
+        del group["AcquisitionMetadata"]
+        group["AcquisitionMetadata"] = np.frombuffer(json.dumps({"Data": stated}).encode() + b"\0", np.uint8)[:, None]
+    with pytest.raises(ValueError, match="counts times 0"):
+        io.load_spectra(path, signal="EELS core-loss")
+
+
 def test_images_have_the_titles_of_the_screen(velox):
     path, _ = velox
     assert io.load_tilt_series(path).label == "HAADF"

@@ -178,6 +178,7 @@ def _eels(data: Any, path: Path, scan: Mapping[str, Any]) -> Iterator[Stored]:
         check_size(path, dataset.size * dataset.dtype.itemsize)
         counts = lazily(HDF5Array(dataset, path), path, chunks=dataset.chunks)
         counts = counts.transpose(2, 0, 1) if dataset.ndim == 3 else counts.transpose(0, 1)[np.newaxis]
+        counts = _intensity(counts, scale)
         step, offset, n = float(scale["dispersion"]), float(scale["offset"]), counts.shape[-1]
         energy = make_axis({"name": "Energy loss", "units": "eV", "scale": step, "offset": offset, "size": n})
         yield Stored(
@@ -188,6 +189,16 @@ def _eels(data: Any, path: Path, scan: Mapping[str, Any]) -> Iterator[Stored]:
             detector=str(about.get("BinaryResult", {}).get("Detector", "")),
             stage_deg=_stage(about),
         )
+
+
+def _intensity(counts: Any, scale: Mapping[str, Any]) -> Any:
+    """Return what the file says that its counts mean: times a scale, plus an offset that takes the dark level off."""
+    factor, offset = float(scale.get("intensityScale", 1)), float(scale.get("intensityOffset", 0))
+    if not (math.isfinite(offset) and math.isfinite(factor) and factor > 0):
+        raise ValueError(f"intensities of counts times {factor} plus {offset}")
+    if (factor, offset) == (1, 0):
+        return counts
+    return counts.astype(np.float32) * np.float32(factor) + np.float32(offset)
 
 
 # --- metadata -------------------------------------------------------------------------------------------------------
