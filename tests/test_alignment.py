@@ -369,6 +369,14 @@ def test_the_turn_of_the_axis_is_estimated_with_the_sign_that_apply_takes(partic
     assert disagreement(1) < disagreement(-1) / 3
 
 
+@pytest.mark.parametrize("method", ["common-line", "projection-matching"])
+def test_half_a_pixel_is_found_on_images_with_sharp_edges(particle, method):
+    """Values at points, not means over pixels: what is between the pixels is not in them."""
+    half = np.where(np.arange(15) % 2, 0.5, -0.5)[:, None] * [1.0, -1.0]
+    sharp = project(particle["specimen"], ANGLES, (64, 64), shifts=half, oversampling=1)
+    assert rms(alignment.estimate(series(sharp), method=method), half).max() < 0.08
+
+
 @pytest.mark.parametrize("outside", ["nan", "zero"])
 def test_what_a_turn_brings_in_from_outside_is_marked(particle, outside):
     raw = series(particle["images"] + 100.0)

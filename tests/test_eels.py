@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritomo_helpers import eels
+from tritomo_helpers import eels, io
 
 ENERGY = np.arange(600.0, 700.0, 0.3)
 
@@ -23,6 +23,23 @@ def test_peaks_of_a_spectrum_image_keep_its_shape():
     centers = np.array([[640.0, 641.5, 643.0], [645.0, 646.0, 647.2]])
     found = eels.find_peak(peak(centers[..., None]), ENERGY, window_ev=(630, 660))
     np.testing.assert_allclose(found, centers, atol=0.01)
+
+
+def test_a_peak_scatters_as_its_three_channels_do_and_above_the_bound():
+    width, top, step = 2.0, 1e5, 1.0
+    energy = np.arange(620.0, 660.0, step)
+    expected = top * peak(640.0, width, energy)
+    found = eels.find_peak(
+        np.random.default_rng(7).poisson(expected, (4000, energy.size)), energy, window_ev=(630, 650)
+    )
+    beside = top * np.exp(-0.5 * (step / width) ** 2)
+    of_parabola = step * np.sqrt(2 * beside) / (4 * (top - beside))
+    assert found.std() == pytest.approx(of_parabola, rel=0.05)
+    assert abs(found.mean() - 640) < 4 * of_parabola / np.sqrt(4000)
+    slope = expected * (energy - 640) / width**2
+    cramer_rao = 1 / np.sqrt(np.sum(slope**2 / expected))
+    assert cramer_rao == pytest.approx(width / np.sqrt(expected.sum()), rel=1e-3)
+    assert 3.0 < found.std() / cramer_rao < 3.4  # a fit of the whole peak would be that much better
 
 
 def test_a_falling_background_alone_holds_no_peak():
@@ -87,6 +104,16 @@ def test_a_spectrum_without_counts_has_no_thickness():
     found = eels.relative_thickness([np.zeros(50), peak(0, energy=energy)], energy)
     assert np.isnan(found[0])
     assert found[1] == pytest.approx(0, abs=0.02)
+
+
+def test_thickness_of_the_line_scan_of_exspy():
+    """Seventeen simulated spectra with t / lambda from .3 to 1.9: test data of another package."""
+    folder = Path(find_spec("exspy").origin).parent / "tests/signals/data"
+    scan = io.load_spectra(
+        folder / "EELS_LL_linescan_simulated_thickness_variation.hspy", signal="EELS", pixel_size_nm=1.0
+    )
+    found = eels.relative_thickness(scan.counts, scan.energy_ev).ravel()
+    np.testing.assert_allclose(found, np.arange(0.3, 2.0, 0.1), rtol=3e-3)
 
 
 LOW_ENERGY = np.arange(-20.0, 120.0, 0.2)

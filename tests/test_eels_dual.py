@@ -178,6 +178,18 @@ def test_without_a_zero_channel_the_edge_keeps_its_drift():
     np.testing.assert_allclose(found[:-50], np.interp(CORE - 0.3, CORE, unmoved)[:-50], atol=0.01 * unmoved.max())
 
 
+def test_a_low_loss_without_a_zero_loss_peak_is_refused_or_divided_by_where_it_is_said_to_be():
+    """eXSpy's case: a ramp, and a low loss that is one broad Gaussian."""
+    ramp, energy = np.arange(200.0), np.arange(200.0)
+    low = 50 / (10 * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((energy - 20) / 10) ** 2)
+    options = {"dispersion_ev": 1.0, "cutoff_per_ev": 0.02}
+    assert np.isnan(eels.fourier_ratio(ramp, low, **options)).all()
+    found = eels.fourier_ratio(ramp, low, zero_channel=20.0, incident_counts=low.sum(), **options)
+    np.testing.assert_allclose(found[30:170], ramp[30:170], atol=3)  # what is symmetric leaves a ramp alone
+    noisy = eels.fourier_ratio(ramp, low, zero_channel=20.0, dispersion_ev=1.0, cutoff_per_ev=0.36)
+    assert np.abs(noisy).max() < 5 * ramp.max()
+
+
 def test_low_pass_of_a_sine_is_the_sine_below_and_nothing_above_the_cutoff():
     window = np.exp(-(((CORE - 680) / 20) ** 2))
     for frequency, share in ((0.25, 1.0), (0.40, 0.0)):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from tritomo_helpers import metrics
 
@@ -100,6 +100,22 @@ def test_fsc_along_one_axis_sees_blur_along_it():
     across = metrics.fsc(*blurred, voxel_size_nm=1.0, axis=2).correlation[8:].mean()
     assert along < 0.3
     assert across > 0.6
+
+
+def test_fsc_along_one_axis_counts_what_lies_within_30_degrees_of_it():
+    volume, other = np.random.default_rng(7).standard_normal((2, 23, 23, 23))
+    z, y, x = np.meshgrid(*[np.fft.fftfreq(23)] * 3, indexing="ij")
+    angle = np.rad2deg(np.arctan2(np.hypot(y, x), np.abs(z)))
+    for replaced, alike in ((angle > 30.01, True), (angle > 27, False)):
+        mixed = np.fft.ifftn(np.where(replaced, np.fft.fftn(other), np.fft.fftn(volume))).real
+        correlation = metrics.fsc(volume, mixed, voxel_size_nm=1.0, axis=0).correlation
+        assert (correlation.min() > 1 - 1e-9) == alike
+
+
+def test_poisson_deviance_is_twice_the_logarithm_of_a_likelihood_ratio():
+    expected, counts = np.array([3.0, 0.5, 7.0]), np.array([2, 0, 11])
+    logarithm = stats.poisson.logpmf(counts, counts) - stats.poisson.logpmf(counts, expected)
+    assert metrics.poisson_deviance(expected, counts) == pytest.approx(2 * logarithm.mean(), rel=1e-12)
 
 
 def test_edge_width_of_a_blurred_ball():

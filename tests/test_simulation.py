@@ -1,12 +1,14 @@
 """Simulated tilt series: what was promised of dose, geometry, contrast and noise, checked against independent sums."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.helper import relative_error
 from tritomo_helpers import phantoms
 from tritomo_helpers.simulation import Acquisition, Eds, acquire
-from tritomo_helpers.simulation.rays import plan
+from tritomo_helpers.simulation.rays import check_inside, plan
 from tritomo_helpers.spectroscopy.elastic import ring_cross_section_nm2
 from tritomo_helpers.tilt_series import apply_shifts
 
@@ -303,9 +305,18 @@ def test_specimen_outside_the_field_of_view_is_refused(small):
         acquire(ball, Acquisition.tiny(tilt_angles_deg=(0, 60), repeats=False), rng=rng())
 
 
-def test_every_particle_fits_the_published_scan():
-    from tritomo_helpers.simulation.rays import check_inside
+@pytest.mark.parametrize("axis", [0, 1])
+def test_drift_within_a_scan_needs_room_of_its_own(axis):
+    ball = phantoms.balls([[0, 0, 0]], [28.0], shape=16)  # 6.7 nm from the edge of 16 pixels of 4.63 nm
+    setting = Acquisition.ideal(tilt_angles_deg=(0,), scan_shape=(16, 16), repeats=False)
+    (exposure,) = plan(setting, rng=rng())
+    little, much = (replace(exposure, drift_px=drift * np.eye(2)[axis]) for drift in (2.0, 4.0))  # half to either side
+    check_inside(ball, setting, [little])
+    with pytest.raises(ValueError, match=r"2\.5 nm of it outside.*reduce misalignment_px and drift_nm"):
+        check_inside(ball, setting, [much])
 
+
+def test_every_particle_fits_the_published_scan():
     worst = Acquisition()
     for name in phantoms.names():
         phantom = phantoms.particle(name, shape=8)

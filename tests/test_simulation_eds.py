@@ -142,6 +142,12 @@ class TestEds:
         carbon = ELECTRONS * 10 * 100.3 * barn * 1e-10 * 0.7 / (4 * np.pi)
         assert counts[energy < 450].sum() == pytest.approx(carbon, rel=0.02)
         assert counts[(energy > 7700) & (energy < 8400)].sum() == pytest.approx(4.6, rel=0.15)  # Cu Kα
+        shadowed = acquisition.replace(eds=Eds.ideal(stray_copper_per_nm2=100.0, shadow=True))
+        seen = record(eds, 0.0, shadowed, angle=40.0)[0]["eds"][0, 0]
+        assert seen[energy < 450].sum() < 0.9 * carbon / np.cos(np.deg2rad(40))
+        assert seen[(energy > 7700) & (energy < 8400)].sum() == pytest.approx(
+            4.6, rel=0.15
+        )  # it is not of the specimen
 
     def test_counts_are_poisson_numbers(self):
         acquisition = Acquisition(scan_shape=(30, 30), film_thickness_nm=0, eds=Eds(absorption=False))

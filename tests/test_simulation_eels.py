@@ -211,6 +211,13 @@ class TestLowLoss:
             moved = np.interp(at, at + drift, still)
             assert np.linalg.norm((spectrum - moved)[inside]) < 0.02 * np.linalg.norm(still)
 
+    def test_drift_is_a_slow_walk_and_a_tenth_of_jitter(self):
+        drift = eels.energy_drift((400, 400), Eels(energy_drift_ev=0.5), rng=np.random.default_rng(5)).ravel()
+        assert drift.std() == pytest.approx(0.5 * np.hypot(1, 0.1), rel=0.05)
+        # Neighbors differ by what the walk forgets in one step, 1 - exp(-1/100), and by the jitter of both.
+        squared = np.mean(np.diff(drift) ** 2)
+        assert squared == pytest.approx(0.25 * 2 * ((1 - np.exp(-0.01)) + 0.01), rel=0.03)
+
     def test_film_and_tilt_thicken_the_path(self):
         acquisition = Acquisition.ideal(scan_shape=(1, 1), film_thickness_nm=10.0)
         flat, steep = (record(eels, 0.0, acquisition, angle=a)[1] for a in (0, 60))

@@ -11,7 +11,7 @@ from tritomo_helpers.containers import Tomogram
 from tritomo_helpers.spectroscopy import references
 from tritomo_helpers.valence.basis import Basis, Distortion
 from tritomo_helpers.valence.calibration import Pooled, PooledSpectra, calibrate, orthonormal
-from tritomo_helpers.valence.forward import _calibration_error, _shares
+from tritomo_helpers.valence.forward import _calibration_error, _shares, linear_filter
 from tritomo_helpers.valence.kernels import shifted
 from tritomo_helpers.valence.noise import estimate_noise, neighbor_statistics
 from tritomo_helpers.valence.tilts import Tilts
@@ -217,6 +217,21 @@ def test_whole_channel_shifts_keep_counts():
     spectra = np.arange(12, dtype=np.float32).reshape(2, 6)
     result = shifted(spectra, np.array([2, -1]))
     np.testing.assert_array_equal(result, [[2, 3, 4, 5, 0, 0], [0, 6, 7, 8, 9, 10]])
+
+
+def test_errors_of_a_straight_line_are_those_of_its_fisher_matrix():
+    """pyEELSMODEL's case: Poisson counts of x + 1, fitted by a slope and an intercept."""
+    x = np.linspace(1.0, 1024.0, 1024)
+    columns, mean = np.stack([x, np.ones_like(x)]), x + 1
+    filters, covariance = linear_filter(columns, mean, (1.0, 0.0))
+    fisher = (columns / mean) @ columns.T
+    np.testing.assert_allclose(covariance, np.linalg.inv(fisher), rtol=1e-6)
+    drawn = np.random.default_rng(2).poisson(mean, (3000, x.size)) @ filters.T.astype(float)
+    assert drawn.mean(axis=0) == pytest.approx([1, 1], abs=0.05)
+    assert drawn.std(axis=0) == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.05)
+    # Readout noise adds to the variance of every channel.
+    read = linear_filter(columns, mean, (1.0, 400.0))[1]
+    np.testing.assert_allclose(read, np.linalg.inv((columns / (mean + 400)) @ columns.T), rtol=1e-6)
 
 
 def test_orthonormal_rows_and_their_inverse():
