@@ -376,6 +376,10 @@ def test_verdicts_find_what_is_there_and_not_each_others(null):
     assert particles.depth_trend(graded, shells, null_draws=draws).positive
     assert particles.depth_trend(graded, shells, null_draws=draws).statistic > 0
     assert particles.depth_trend(null[1] - 0.15 * shells, shells, null_draws=draws).statistic < 0
+    fine, coarse = (
+        particles.depth_trend(graded, shells, null_draws=draws, voxel_size_nm=size).statistic for size in (4.63, 9.26)
+    )
+    assert fine == pytest.approx(2 * coarse), "per nm"
     assert not particles.segregated(graded, shells, null_draws=draws).positive
 
 

@@ -149,6 +149,11 @@ def test_a_stage_that_is_read_out_anew_for_each_channel_gives_the_same_tilts(fol
     np.testing.assert_array_equal(understood.load("eds").tilt_angles_deg, ANGLES)
     io.save(spectra(0, 200, angles=ANGLES + 0.3), folder / "b.hspy")
     assert "tilts differ" in pipeline.understand(folder).problems[0]
+    read_anew = ANGLES + 0.003
+    read_anew[1] += 0.5
+    io.save(spectra(0, 200, angles=read_anew), folder / "b.hspy")
+    (problem,) = pipeline.understand(folder).problems
+    assert problem.count("deg") == 2, "those alone that have no partner"
 
 
 @pytest.mark.parametrize(
@@ -161,6 +166,9 @@ def test_a_stage_that_is_read_out_anew_for_each_channel_gives_the_same_tilts(fol
         ("beam_energy_kev: abc", "beam_energy_kev in tritomo.yaml"),
         ("pixel_size_nm: -5", "pixel_size_nm in tritomo.yaml: .* above zero"),
         ("files: null", "files: None"),
+        ("files: {adf: null}", "a name or names for adf, got None"),
+        ("files: {adf: [1]}", r"a name or names for adf, got \[1\]"),
+        ("elements: []", r"elements in tritomo.yaml: expected a list, got \[\]"),
     ],
 )
 def test_values_of_the_yaml_are_checked_before_anything_is_run(folder, line, words):

@@ -137,8 +137,10 @@ def test_curves_share_the_limits_of_a_row(study):
 
 def test_trend_is_the_smallest_slope_and_the_widest_null():
     slopes = np.where(CYCLES == 0, 0.5, 0.1)[:, None] * np.ones(1)
-    slopes[1], slopes[2] = -0.4, np.nan
+    slopes[1], slopes[2] = 0.4, np.nan
     null = np.tile([-0.05, 0.02], (12, 1, 1))
     of = twelve.Twelve(table(statements=np.array(["Mn4 depth trend"]), best_measured=slopes, best_null=null))
     assert of.trend("Mn4 depth trend", cycles=0) == (0.4, 0.05)
+    slopes[1] = -0.4
+    assert of.trend("Mn4 depth trend", cycles=0) == (-0.4, 0.05), "reversed in one of the stage"
     assert np.isnan(of.trend("Co3 depth trend", cycles=0)).all()

@@ -4,6 +4,7 @@ import hashlib
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,22 @@ def made_of() -> str:
         arrays = products.get(name)
         for array in SHOWN:
             digest.update(np.ascontiguousarray(arrays[array]).tobytes())
+    digest.update(np.ascontiguousarray(_oxygen()["values"]).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _oxygen() -> dict[str, Any]:
+    """Return oxygen of the twelve particles as measured, as given to the twin, and as the paper quotes it."""
+    from tritomo_helpers.products import twelve
+
+    study = twelve.load()
+    return {
+        "values": study.values("O_at_percent"),
+        "cycles": study.table["cycles"],
+        "intervals": study.intervals("O_at_percent"),
+        "truth": study.values("O_at_percent", method="truth"),
+        "quoted": (study.cycles, twelve.quoted("O_at_percent")),
+    }
 
 
 def draw(path: Path = PICTURE) -> None:
@@ -31,7 +47,7 @@ def draw(path: Path = PICTURE) -> None:
     import matplotlib.pyplot as plt
     from PIL import Image
 
-    from tritomo_helpers import phantoms, plotting, products, viewer
+    from tritomo_helpers import plotting, products, viewer
     from tritomo_helpers.containers import Tomogram
 
     plotting.use_style()
@@ -48,7 +64,7 @@ def draw(path: Path = PICTURE) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=(1.6, 1, 1))
     axes[0].imshow(particles)
     axes[0].set_axis_off()
-    axes[0].set_title("Mn⁴⁺, 40 % (blue) to 100 % (yellow): fresh, 200 cycles (twin)")
+    axes[0].set_title("Mn⁴⁺ of a fresh particle and after 200 cycles (twin)\n40 % blue, 100 % yellow")
     nm = results["pristine"]["depth_nm"][:12]
     plotting.show_profiles(
         {stage: 100 * r["Mn4_shells"][0][:12] for stage, r in results.items()},
@@ -59,11 +75,9 @@ def draw(path: Path = PICTURE) -> None:
         ax=axes[1],
         title="against depth (twin)",
     )
-    oxygen = [stage.o_at_percent for stage in phantoms.STAGES.values()]
-    axes[2].plot([0, 50, 100, 200], oxygen, marker="o", color=plotting.color_of("O"), label="given to the twin")
-    axes[2].errorbar([0, 50, 100, 200], [66.5] * 3 + [61], [0.5] * 3 + [0], label="quoted", **plotting.PAPER)
-    axes[2].set(xlabel="cycles", ylabel="oxygen (at%)", title="oxygen against cycles")
-    axes[2].legend()
+    oxygen = _oxygen()
+    plotting.show_particles(oxygen.pop("values"), oxygen.pop("cycles"), **oxygen, name="O (at%)", ax=axes[2])
+    axes[2].set_title("oxygen of twelve particles (twin)")
     figure.savefig(path, dpi=110, metadata={MADE_OF: made_of(), "Software": None})
     plt.close(figure)
 

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from tests.book.helper import CLAIM, GOOD, MISSING, code, text, write
-from tools.book import checks, cli, execute, stage
+from tools.book import BOOK, ROOT, checks, cli, execute, lineage, stage
 from tritomo_helpers.teaching.data import provenance_box
 
 
@@ -87,6 +87,17 @@ def test_chapter_depends_on_what_the_package_ships_of_a_product(tmp_path, monkey
     shipped.parent.mkdir(parents=True)
     shipped.write_bytes(b"another table by the same code")
     assert execute.key_of(path) != before
+
+
+def test_chapters_on_the_twelve_depend_on_their_table():
+    depends_on = execute.dependencies(BOOK / "twelve-particles.ipynb")
+    assert "study/particles" in depends_on
+    readers = {
+        f"{path.stem}.load"
+        for path in (ROOT / "tritomo_helpers" / "products").glob("*.py")
+        if "packaged(" in path.read_text()
+    } - {"registry.load"}
+    assert readers == set(lineage.READ_BY)
 
 
 def test_error_stops_the_chapter_is_reported_and_not_kept(package):

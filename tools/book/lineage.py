@@ -97,8 +97,14 @@ def simulated(lineage: list[ast.stmt]) -> str:
     return "\n".join(ast.unparse(s) for s in lineage if s in used)
 
 
+READ_BY = {"twelve.load": "study/particles"}
+"""Functions of the package that read a product themselves."""
+
+
 def products_used(code: str) -> list[str]:
     """Return the products that code asks for by ``products.get`` or ``products.provenance``, composed names included.
+
+    Those of `READ_BY` count as well.
 
     Examples
     --------
@@ -112,6 +118,7 @@ def products_used(code: str) -> list[str]:
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and node.args]
     asked = [c.args[0] for c in calls if ast.unparse(c.func).endswith(("products.get", "products.provenance"))]
     patterns = [_pattern(name) for name in asked]
+    patterns += [re.escape(name) for function, name in READ_BY.items() if f"{function}(" in code]
     return sorted(name for name in products.products() if any(re.fullmatch(pattern, name) for pattern in patterns))
 
 

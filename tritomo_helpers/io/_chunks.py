@@ -13,6 +13,10 @@ PACKING = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 """How the datasets are made that `write_chunks` fills."""
 
 
+MOST_WORKERS = 4
+"""Each holds a tilt and its bytes in memory."""
+
+
 def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of a chunk: one tilt or slice, so that it can be read alone."""
     return (1, *shape[1:])
@@ -24,7 +28,7 @@ def write_chunks(dataset: Any, values: NDArray[Any]) -> None:
     The bytes are what HDF5's own filters read: shuffled, then deflated. Counts repeat zeros and little else, so that
     searching for runs alone is quicker than the usual search and leaves smaller files.
     """
-    n_workers = os.cpu_count() or 1
+    n_workers = min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(n_workers) as pool:
         packed: deque[tuple[int, Future[bytes]]] = deque()
         for index in range(len(values)):

@@ -150,7 +150,14 @@ def segregated(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], 
 
 
 @checked
-def depth_trend(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], level: float = 0.05) -> Verdict:
+def depth_trend(
+    volume: Volume,
+    shells: Shells,
+    *,
+    null_draws: Iterable[Volume],
+    level: float = 0.05,
+    voxel_size_nm: float | None = None,
+) -> Verdict:
     """Say whether a quantity changes with depth more than noise alone makes it change, inward or outward.
 
     The statistic is the slope of a straight line through all voxels against their depth, per nm; positive where the
@@ -163,6 +170,8 @@ def depth_trend(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume],
     shells : ndarray of int, shape (z, y, x)
     null_draws, level
         See `verdict`.
+    voxel_size_nm : float, optional
+        Of an array; a Tomogram knows its own.
 
     Returns
     -------
@@ -183,7 +192,7 @@ def depth_trend(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume],
     """
 
     def slope(x: Volume) -> float:
-        sums = shell_sums(x, shells)
+        sums = shell_sums(x, shells, voxel_size_nm=voxel_size_nm)
         depth = sums.depth_nm[sums.label - 1]
         centered = depth - depth.mean()
         return float(centered @ sums.values / (centered @ centered))

@@ -163,7 +163,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         standard_errors=standard_errors,
         error_draws=draws,
         correlated_nm=dict.fromkeys(lines.elements, prior.length_nm),
-        verdicts=judge(found, particle.shells) if inverted else {},
+        verdicts=judge(found, particle.shells, density.voxel_size_nm) if inverted else {},
     )
     said = () if inverted else ("verdicts on composition are withheld: they need the beam, which the low loss gives",)
     choices = (

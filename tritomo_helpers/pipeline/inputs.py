@@ -237,8 +237,15 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     for name in ("pixel_size_nm", *OPTICS):
         if name in settings:
             check_positive(settings[name], f"{name} in {SETTINGS}")
-    elements = settings.get("elements", [])
-    if not isinstance(elements, list):
+    for role, names in settings.get("files", {}).items():
+        if not isinstance(names, str) and not (
+            isinstance(names, list) and names and all(isinstance(name, str) for name in names)
+        ):
+            raise fail(
+                f"files in {SETTINGS}", expected=f"a name or names for {role}", got=repr(names), remedy="name the files"
+            )
+    elements = settings.get("elements", ELEMENTS)
+    if not isinstance(elements, list | tuple) or not elements:
         raise fail(f"elements in {SETTINGS}", expected="a list", got=repr(elements), remedy="write it as [O, Mn]")
     for element in elements:
         atomic_number(element)
@@ -336,6 +343,12 @@ def _same_tilts(one_deg: Floats, other_deg: Floats) -> bool:
     return one_deg.shape == other_deg.shape and np.allclose(one_deg, other_deg, rtol=0, atol=SAME_ANGLE_DEG)
 
 
+def _without_partner(angles_deg: Floats, others_deg: Floats) -> Floats:
+    """Return the angles to which no other one comes near."""
+    distance = np.abs(np.subtract.outer(angles_deg, others_deg)).min(axis=1, initial=np.inf)
+    return angles_deg[distance > SAME_ANGLE_DEG]
+
+
 def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
     """Return how the channels contradict the ADF series."""
     adf = channels.get("adf")
@@ -344,8 +357,8 @@ def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
     problems = []
     for role, channel in channels.items():
         label = ROLES[role]
-        missing = np.setdiff1d(adf.tilt_angles_deg, channel.tilt_angles_deg)
-        extra = np.setdiff1d(channel.tilt_angles_deg, adf.tilt_angles_deg)
+        missing = _without_partner(adf.tilt_angles_deg, channel.tilt_angles_deg)
+        extra = _without_partner(channel.tilt_angles_deg, adf.tilt_angles_deg)
         if not _same_tilts(adf.tilt_angles_deg, channel.tilt_angles_deg):
             listed = [f"{a:g} deg is missing in {label}" for a in missing] + [f"{a:g} deg in ADF" for a in extra]
             problems.append(f"tilts differ: {', '.join(listed[:5])}")

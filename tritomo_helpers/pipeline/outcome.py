@@ -121,8 +121,10 @@ def summarized(outcome: Outcome) -> dict[str, Any]:
         "n_shells": int(particle.shells.max()),
         "r_factor": round(float(outcome.density.r_factor[-1]), 5),
         "surface_density": round(float(particle.density_mean[0]), 4),
-        "atoms_per_nm3": round(outcome.density.atoms_per_nm3, 2),
     }
+    # Of other materials nobody knows what a unit of the ADF tomogram holds.
+    if outcome.chemistry is not None and set(outcome.chemistry.mean) == set(OXIDE):
+        values["atoms_per_nm3"] = round(outcome.density.atoms_per_nm3, 2)
     if outcome.chemistry is not None:
         values |= _composition_values(outcome.chemistry)
     if outcome.states is not None:

@@ -38,7 +38,7 @@ _NAMES = {
     "n_shells": "shells of one voxel",
     "r_factor": "R factor of the reconstruction",
     "surface_density": "density of the outermost shell (particle = 1)",
-    "atoms_per_nm3": "atoms of O, Mn, Co and Ni (per nm³)",
+    "atoms_per_nm3": "atoms of O, Mn, Co and Ni (per nm³), from t/λ or that of NCM111",
     "rock_salt_percent_of_visible_atom": "rock salt, if that is why oxygen is missing (% of visible atoms)",
     "rock_salt_percent_of_metal": "the same (% of the metal)",
     "rock_salt_percent_of_volume": "the same (% of the volume)",

@@ -92,7 +92,7 @@ def by_forward_model(
             continue
         data = fraction_data(moved, states, matter, inside)
         found = estimates(data, states, FIXED_PRIOR, rng=np.random.default_rng(3))
-        verdicts |= judge(found, particle.shells)
+        verdicts |= judge(found, particle.shells, density.voxel_size_nm)
         if element == "Mn" and chemistry is not None and chemistry.manganese is not None:
             coupled = _coupling(chemistry.manganese, found, particle.shells, density.voxel_size_nm)
     shown = {s: v for s, v in volumes.fractions.items() if np.isfinite(v.values).any()}

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from .._validation import fail
 from ..store import files
 from .process import process
 from .study_report import study_page
 
-OUTLIER = 3.5
-"""Distance from the median in robust standard deviations beyond which a value is flagged."""
+FALSE_STUDIES = 0.05
+"""Share of studies without an outlier in which some value of some particle is flagged all the same."""
 
 
 def study(
@@ -68,7 +69,10 @@ def study(
     """
     folder = Path(out).expanduser()
     names = [
-        Path(source).resolve().name if Path(source).is_dir() else str(source).replace("/", "-") for source in sources
+        Path(source).expanduser().resolve().name
+        if Path(source).expanduser().is_dir()
+        else str(source).replace("/", "-")
+        for source in sources
     ]
     if not names or len(set(names)) < len(names):
         got = "none" if not names else f"{', '.join(n for n in names if names.count(n) > 1)} twice"
@@ -129,21 +133,32 @@ def _row(summary: Mapping[str, Any], stage: str) -> dict[str, Any]:
 def _flag_outliers(rows: list[dict[str, Any]]) -> None:
     """Name, in each row, the values far from those of the other particles of its stage.
 
-    The spread is that of all particles about the median of their own stage: a stage has too few to tell it alone.
+    By Student's t of the distance from the mean of the others, in units of the spread within all stages without the
+    particle. Of studies without an outlier `FALSE_STUDIES` name one in any of the values; few particles have to lie far
+    off to be named, and one that is alone in its stage never is.
     """
     done = [row for row in rows if row["state"] != "failed"]
-    for key in _measured(done) if len(done) > 3 else []:
-        values = np.array([row.get(key, np.nan) for row in done], dtype=float)
-        if np.isfinite(values).sum() < 4:
+    columns = _measured(done)
+    for key in columns:
+        values = np.array([np.nan if row.get(key) is None else row[key] for row in done], dtype=float)
+        groups = [
+            np.flatnonzero([row["stage"] == stage for row in done] & np.isfinite(values))
+            for stage in {row["stage"] for row in done}
+        ]
+        groups = [members for members in groups if members.size > 1]
+        n = sum(members.size for members in groups)
+        freedom = n - len(groups) - 1
+        if freedom < 1:
             continue
-        from_stage = values.copy()
-        for stage in {row["stage"] for row in done}:
-            same = np.array([row["stage"] == stage for row in done]) & np.isfinite(values)
-            from_stage[same] -= np.median(values[same]) if same.any() else 0.0
-        spread = 1.4826 * np.nanmedian(np.abs(from_stage))
-        for row, distance in zip(done, from_stage, strict=True):
-            if spread > 0 and abs(distance) > OUTLIER * spread:
-                row["outlier_in"] = ", ".join(filter(None, [row["outlier_in"], key]))
+        limit = stats.t.isf(FALSE_STUDIES / (2 * n * len(columns)), freedom)
+        squares = sum(np.sum((values[members] - values[members].mean()) ** 2) for members in groups)
+        for members in groups:
+            size = members.size
+            for i in members:
+                distance = (values[i] - values[members].mean()) * size / (size - 1)  # from the mean of the others
+                variance = (squares - distance**2 * (size - 1) / size) / freedom * size / (size - 1)
+                if distance**2 > limit**2 * max(variance, 0) + 1e-12 * squares:
+                    done[i]["outlier_in"] = ", ".join(filter(None, [done[i]["outlier_in"], key]))
 
 
 def _measured(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -156,7 +171,8 @@ def averages_of_stages(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     """Return one row a stage: particles that were done, and of each value its mean and the spread between them.
 
     The standard deviation between particles is left empty for fewer than two; errors and ends of intervals of single
-    particles are left out, since what counts between particles is their own spread.
+    particles are left out, since what counts between particles is their own spread. So are decay lengths, which are
+    without end where nothing decays. ``_n`` says of how many particles a mean is, where it is not of all.
     """
     done = [row for row in rows if row["state"] != "failed"]
     ends = ("_low", "_high", "_low_nm", "_high_nm", "_standard_error")
@@ -164,8 +180,10 @@ def averages_of_stages(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     for stage in dict.fromkeys(row["stage"] for row in done):
         same = [row for row in done if row["stage"] == stage]
         average: dict[str, Any] = {"stage": stage, "n_particles": len(same)}
-        for key in (name for name in _measured(same) if not name.endswith(ends)):
+        for key in (name for name in _measured(same) if not name.endswith((*ends, "_decay_nm"))):
             values = np.array([row[key] for row in same if key in row], dtype=float)
+            if values.size < len(same):
+                average[f"{key}_n"] = int(values.size)
             average[f"{key}_mean"] = float(f"{values.mean():.6g}")
             average[f"{key}_sd"] = float(f"{values.std(ddof=1):.4g}") if values.size > 1 else ""
         averages.append(average)

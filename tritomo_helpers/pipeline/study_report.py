@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from .report import document
 
@@ -46,17 +47,18 @@ def _links(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     for row, name in zip(rows, names, strict=True):
         title = html.escape(str(row["particle"]))
         failed = row["state"] == "failed"
-        cells.append(title if failed else f'<a href="{html.escape(name, quote=True)}/report.html">{title}</a>')
+        cells.append(title if failed else f'<a href="{quote(name)}/report.html">{title}</a>')
     return cells
 
 
 def _stage_lines(averages: Sequence[Row]) -> list[tuple[str, ...]]:
     stems = dict.fromkeys(key.removesuffix("_mean") for row in averages for key in row if key.endswith("_mean"))
-    lines = []
-    for stem in stems:
-        cells = [(row.get(f"{stem}_mean", ""), row.get(f"{stem}_sd", "")) for row in averages]
-        lines.append((stem.replace("_", " "), *(f"{mean} ± {sd}" if sd != "" else str(mean) for mean, sd in cells)))
-    return lines
+    return [(stem.replace("_", " "), *(_mean_and_spread(row, stem) for row in averages)) for stem in stems]
+
+
+def _mean_and_spread(average: Row, stem: str) -> str:
+    mean, spread, n = (average.get(f"{stem}_{what}", "") for what in ("mean", "sd", "n"))
+    return f"{mean}" + (f" ± {spread}" if spread != "" else "") + (f" (of {n})" if n != "" else "")
 
 
 def _particle_lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:

@@ -114,13 +114,14 @@ def estimates(
     return Estimates(names, data.mask, measured + mean, null + mean)
 
 
-def judge(found: Estimates, shells: Shells) -> dict[str, Floats]:
+def judge(found: Estimates, shells: Shells, voxel_size_nm: float) -> dict[str, Floats]:
     """Return whether each state is segregated and changes with depth, beside the null: see `Shares`."""
     verdicts = {}
     for name in found.names:
         volume = found.volume(found.measured, name)
-        for statement, test in (("segregated", particles.segregated), ("depth trend", particles.depth_trend)):
-            verdicts[f"{name} {statement}"] = as_row(test(volume, shells, null_draws=found.null_volumes(name)))
+        segregated = particles.segregated(volume, shells, null_draws=found.null_volumes(name))
+        trend = particles.depth_trend(volume, shells, null_draws=found.null_volumes(name), voxel_size_nm=voxel_size_nm)
+        verdicts |= {f"{name} segregated": as_row(segregated), f"{name} depth trend": as_row(trend)}
     return verdicts
 
 

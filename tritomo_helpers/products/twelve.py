@@ -159,16 +159,17 @@ class Twelve:
     def trend(self, statement: str, *, cycles: int) -> tuple[float, float]:
         """Return the slope of the particle of a stage that has the smallest, and the largest end of their nulls.
 
-        Both without sign, NaN where nothing was computed; see `pipeline.volumes.judge`.
+        The slope is above zero where it has the sign that most of the stage have; the end is without sign. NaN where
+        nothing was computed; see `pipeline.volumes.judge`.
         """
         names = self.table["statements"].tolist()
         if statement not in names:
             return np.nan, np.nan
         here, at = self.members(cycles), names.index(statement)
-        slopes, nulls = np.abs(self.table["best_measured"][here, at]), np.abs(self.table["best_null"][here, at])
+        slopes, nulls = self.table["best_measured"][here, at], np.abs(self.table["best_null"][here, at])
         if not np.isfinite(slopes).any():
             return np.nan, np.nan
-        return float(np.nanmin(slopes)), float(np.nanmax(nulls))
+        return float(np.nanmin(slopes * np.sign(np.nanmedian(slopes)))), float(np.nanmax(nulls))
 
     def series(self, quantity: str, *, surface: bool = False, null: Floats | None = None) -> StageSeries:
         """Return a quantity against cycles, of the particles or of their outermost shells, for a figure."""
