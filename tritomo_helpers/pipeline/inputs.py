@@ -346,7 +346,7 @@ def _same_tilts(one_deg: Floats, other_deg: Floats) -> bool:
 def _without_partner(angles_deg: Floats, others_deg: Floats) -> Floats:
     """Return the angles to which no other one comes near."""
     distance = np.abs(np.subtract.outer(angles_deg, others_deg)).min(axis=1, initial=np.inf)
-    return angles_deg[distance > SAME_ANGLE_DEG]
+    return np.asarray(angles_deg[distance > SAME_ANGLE_DEG])
 
 
 def _disagreements(channels: Mapping[str, Channel]) -> list[str]:

@@ -116,7 +116,7 @@ def estimates(
 
 def judge(found: Estimates, shells: Shells, voxel_size_nm: float) -> dict[str, Floats]:
     """Return whether each state is segregated and changes with depth, beside the null: see `Shares`."""
-    verdicts = {}
+    verdicts: dict[str, Floats] = {}
     for name in found.names:
         volume = found.volume(found.measured, name)
         segregated = particles.segregated(volume, shells, null_draws=found.null_volumes(name))
