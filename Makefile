@@ -4,7 +4,7 @@ export PYTHONUNBUFFERED = 1
 # Empty, so that compiled modules are kept: without them every kernel and every test process compiles for seconds.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help book test lint format acceptance bench products study offline serve lab lock clean
+.PHONY: help book test lint format acceptance bench products study canary offline serve lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -42,6 +42,9 @@ products: .venv/.installed ## Compute the results that chapters hand to each oth
 
 study: .venv/.installed ## Compute the tables of the study: twelve particles, both methods, nulls (an hour; goes on)
 	@OMP_NUM_THREADS=1 $(PY) -m tritomo_helpers.products --commit --jobs 2 "study/*"
+
+canary: .venv/.installed ## Try the newest dependencies on two Pythons, and the pages without Jupyter Book (by hand)
+	@$(PY) tools/canary.py
 
 offline: .venv/.installed ## Zip an edition of the book that needs no network
 	@$(PY) tools/build_book.py --offline

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.special import erfc
 
 from tritomo_helpers import composition, eds, phantoms
@@ -40,6 +41,11 @@ class TestRatios:
         np.testing.assert_allclose((found["O"] + found["Mn"])[[0, 3]], 1)
         assert found["Mn"][0] == pytest.approx(0.5)
         assert found["Mn"][3] < 0  # noise, not clipped
+
+    def test_points_with_too_few_counts_are_not_measured(self):
+        counts = {"O": np.array([6.0, 6.0]), "Mn": np.array([2.0, 2.5])}
+        found = composition.cliff_lorimer(counts, k_factors={"O": 1.0, "Mn": 10.0}, min_counts=8.0)
+        np.testing.assert_array_equal(np.isfinite(found["O"]), [False, True])  # counts, whatever they weigh
 
     def test_nan_is_left_out_for_all_elements(self):
         counts = {"O": np.array([6.0, np.nan]), "Mn": np.array([1.0, 50.0])}
@@ -132,6 +138,20 @@ class TestAbsorptionOfAParticle:
         assert found["O"] == pytest.approx(0.61, abs=0.02)
         assert sum(found.values()) == pytest.approx(1)
 
+    def test_elements_without_a_map_keep_their_amount(self, particles):
+        maps, specimen = particles["cycled-200-1"]
+        guess = {"O": 0.5, "Mn": 0.2, "F": 0.3, "Li": 0.1}
+        seen = {el: maps.intensities[el] for el in ("O", "Mn")}
+        got = composition.correct_absorption(
+            seen, specimen.tomogram(), composition=guess, k_factors={"O": 1.0, "Mn": 0.5}, n_updates=1
+        )
+        assert (got.composition["F"], got.composition["Li"]) == (0.3, 0.1)
+        assert got.composition["O"] + got.composition["Mn"] == pytest.approx(0.7)
+        matter = np.asarray(specimen.tomogram().values, dtype=float)
+        mean = [np.average(w, weights=matter) for w in got.weights["O"]]
+        np.testing.assert_allclose(got.transmission["O"], mean, rtol=1e-6)
+        assert got.totals["O"] == pytest.approx(seen["O"].images.sum(dtype=float) / len(mean) / np.mean(mean), rel=1e-6)
+
     def test_every_pixel_is_corrected_where_composition_is_the_same(self):
         ball = phantoms.balls([[0, 0, 0]], [80], shape=24)
         density, angles = ball.tomogram(), np.array([-40.0, 0.0, 50.0])
@@ -147,6 +167,13 @@ class TestAbsorptionOfAParticle:
         full = Projector(angles, (24, 24)).forward(matter)
         inside = full > 0.05 * full.max()
         np.testing.assert_allclose(corrected[inside], full[inside], rtol=1e-4)
+        # Where no matter is seen, the mean of the tilt is what came out.
+        vacuum = composition.correct_maps({"Ni": series.replace(images=seen + 1)}, density, weights=weights)[
+            "Ni"
+        ].images
+        for tilt, image in enumerate(vacuum):
+            mean = seen[tilt].sum() / full[tilt].sum()
+            np.testing.assert_allclose(image[full[tilt] == 0], 1 / mean, rtol=1e-4)
         # The two rims differ before and agree after, at a tilt where one side is in the shadow.
         left, right = (seen[2][:, s].sum() / full[2][:, s].sum() for s in (slice(1, 13), slice(13, 24)))
         assert right > 1.05 * left
@@ -180,6 +207,34 @@ class TestNull:
             expected = 0.5 * erfc((0.167 - mean) / 0.02 / np.sqrt(2))
             assert composition.shifted_rich_share(noise, mean=mean) == pytest.approx(expected, rel=0.08)
 
+    def test_rich_shares_do_not_depend_on_where_the_noise_lay(self):
+        noise = rng(1).normal(0, 0.02, 20_000)
+        shares = [composition.shifted_rich_share(noise + offset, mean=0.13) for offset in (0.0, 0.05)]
+        assert shares[1] == pytest.approx(shares[0], abs=1e-3)
+
+    def test_copper_of_the_grid_and_bremsstrahlung_are_counted_too(self):
+        ball = phantoms.balls([[0, 0, 0]], [70], shape=24).tomogram()
+        fractions = {el: n / 9 for el, n in NCM111.items()}
+        got = composition.counted_lines(ball, fractions=fractions, tilt_angles_deg=[0], rng=rng(3))
+        assert got.model is not None
+        energy = got.model.energy_ev
+        photons = 0.3e-9 * 0.05 / 1.602176634e-19 * 0.7 / (4 * np.pi)
+        sigma = sum(xray.emission_cross_section(line) for line in xray.lines(["Cu"]) if line.shell[0] == "L") * 1e-10
+        shape = got.model.columns()["Cu"]
+        expected = 24 * 24 * photons * 100.0 * sigma * shape
+        copper = (energy > 990) & (energy < 1100)  # beyond nickel
+        bare = composition.counted_lines(
+            ball.replace(values=np.where(ball.values > 0, 1e-6, 0)),
+            fractions=fractions,
+            tilt_angles_deg=[0],
+            rng=rng(3),
+        ).spectrum
+        cu_line = shape > 0.3 * shape.max()
+        assert bare[cu_line].sum() == pytest.approx(expected[cu_line].sum(), rel=0.05)
+        oxygen = got.intensities["O"].images.sum()
+        continuum = got.model.columns()["bremsstrahlung"][copper].sum() * 0.002 * oxygen
+        assert (got.spectrum - bare)[copper].sum() == pytest.approx(continuum, rel=0.5, abs=4 * np.sqrt(continuum))
+
     def test_fractions_that_do_not_add_up(self):
         with pytest.raises(ValueError, match=r"fractions: expected atomic fractions that sum to 1, got a sum of 0\.5"):
             composition.homogeneous_maps(
@@ -208,6 +263,14 @@ class TestPaper:
             values = got.fractions[element].values
             np.testing.assert_allclose(values[ball.mask], n / 9, atol=1e-3)
             assert np.all(np.isnan(values[~ball.mask]))
+
+    def test_counts_may_go_a_voxel_beyond_the_mask_and_no_farther(self, maps):
+        ball, series = maps
+        got = composition.reconstruct_paper(series, mask=ball.mask, atomic_ratio=NCM111, **self.OPTIONS)
+        values = got.intensities["O"].values
+        rim = ndimage.binary_dilation(ball.mask)
+        assert np.any(values[rim & ~ball.mask] > 0)
+        assert np.all(values[~rim] == 0)
 
     def test_one_factor_per_tilt_undoes_a_shadow(self, maps):
         ball, series = maps

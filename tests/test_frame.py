@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -23,6 +24,12 @@ def run(*command, cwd=ROOT, **options):
 
 def locked(name):
     return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ROOT / name).read_text(), flags=re.M))
+
+
+def installed(name):
+    """Return the packages of a lock that this platform has."""
+    here = {re.sub(r"[-_.]+", "-", found.name).lower() for found in metadata.distributions() if found.name}
+    return [package for package in locked(name) if package in here]
 
 
 @pytest.mark.parametrize("name", ["requirements-lock.txt", "requirements-dev-lock.txt"])
@@ -43,6 +50,15 @@ def test_binder_lock_is_lean_and_agrees_with_the_developers_lock():
     assert not {"edrixs", "pytest", "ruff", "mypy", "astra-toolbox", "playwright"} & set(binder)
     assert {"hatchling"} <= set(binder), "the build backend, so that postBuild fetches nothing unhashed"
     assert binder.items() <= developers.items()
+
+
+def test_binder_environment_stays_small():
+    """What is installed of the readers' lock, in bytes; that of developers has VTK and libraries of CUDA besides."""
+    sizes = {
+        name: sum(file.size or 0 for file in metadata.files(name) or ()) for name in installed("requirements-lock.txt")
+    }
+    assert sum(sizes.values()) < 2e9
+    assert sizes["numpy"] > 1e7
 
 
 def test_binder_files():

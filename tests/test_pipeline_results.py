@@ -12,7 +12,7 @@ import pytest
 from tests.grain import adf_series
 from tritomo_helpers import io, pipeline, valence
 from tritomo_helpers.alignment import Alignment
-from tritomo_helpers.containers import TiltSeries
+from tritomo_helpers.containers import TiltSeries, Tomogram
 from tritomo_helpers.pipeline import chemistry, spectra
 from tritomo_helpers.pipeline.process import _Keeper
 from tritomo_helpers.spectroscopy import references
@@ -54,6 +54,28 @@ def test_white_lines_are_those_of_the_references_that_are_fitted(monkeypatch, ch
     assert {state: given[state] for state in expected} == expected
     assert given["Mn4"] / given["Mn2"] < 1, "the crystal-field set has 1.12"
     assert set(given) == {"Mn4", "Mn3", "Mn2", "Co3", "Co2"}
+
+
+def test_intervals_hold_all_reference_sets_and_95_percent_of_the_counting(monkeypatch):
+    """And where percentages are withheld there is no verdict either."""
+    maps = mock.Mock(
+        elements=("Mn",), reportable={"Mn": False}, systematic={"Mn4": (49.0, 53.0)}, chi2=1.0, warnings=()
+    )
+    maps.states_of = lambda _: ("Mn4", "Mn2")
+    maps.particle_percentages = lambda: {"Mn4": (50.0, 1.0), "Mn2": (45.0, 2.0), "Ni2": (100.0, 0.0)}
+    hidden = Tomogram(np.full((2, 2, 2), np.nan), 1.0)
+    volumes = mock.Mock(fractions={"Mn4": hidden, "Mn2": hidden}, choices={})
+    monkeypatch.setattr(spectra.valence, "align_maps", lambda maps, _: maps)
+    monkeypatch.setattr(spectra.valence, "reconstruct", lambda *_, **__: volumes)
+    monkeypatch.setattr(spectra, "in_shells", mock.Mock())
+    monkeypatch.setattr(spectra, "estimates", mock.Mock(side_effect=AssertionError))
+    density = mock.Mock(values=np.ones((2, 2, 2)), voxel_size_nm=1.0)
+    found = spectra.by_forward_model(maps, mock.Mock(), density, mock.Mock(shells=np.ones((2, 2, 2))), None)
+    assert found.percent == {"Mn4": 50.0, "Mn2": 45.0}
+    assert found.low == pytest.approx({"Mn4": 49 - 1.96, "Mn2": 45 - 3.92})
+    assert found.high == pytest.approx({"Mn4": 53 + 1.96, "Mn2": 45 + 3.92})
+    assert found.shares is None
+    assert np.isnan(found.coupling).all()
 
 
 def test_a_stage_is_made_again_when_angles_beside_a_stack_change(place):

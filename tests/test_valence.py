@@ -98,6 +98,14 @@ def test_clipping_noise_makes_a_false_signal_that_least_squares_does_not():
     assert total["nmf"] > 2 * total["nnls"]
 
 
+def test_the_share_that_was_clipped_is_that_of_what_was_negative():
+    data = mixed([[1.0, 0.5, 0.2]])
+    data = np.where(np.arange(ENERGY.size) % 10 == 0, -data, data)
+    expected = -data[data < 0].sum() / np.abs(data).sum()
+    assert valence.fit_edges(data, ENERGY, MN, n_iterations=1).clipped_share == pytest.approx(expected, rel=1e-9)
+    assert valence.fit_edges(data, ENERGY, MN, method="nnls").clipped_share == 0
+
+
 def test_scaling_the_data_scales_the_weights():
     data = mixed([[0.2, 0.3, 0.5]])
     first, second = (valence.fit_edges(k * data, ENERGY, MN, n_iterations=30)["Mn3"] for k in (1, 7))
