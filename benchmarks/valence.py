@@ -86,7 +86,7 @@ def beside_the_peer(particle: str) -> None:
     thick = np.where(sum(atoms.values()) > 0.3 * sum(atoms.values()).max(), True, False)
     print(f"{particle}, {n} spectra; percent minus truth, whole particle (rms of the pixels, thick part)")
     for name, (amounts, seconds) in rows.items():
-        found = shares({s: a[thick] for s, a in amounts.items()})
+        of_image = shares({s: a[thick] for s, a in amounts.items()})
         here = shares({s: a[thick] for s, a in atoms.items()})
         text = []
         for s in STATES[:4]:
@@ -94,7 +94,7 @@ def beside_the_peer(particle: str) -> None:
             truth = atoms[s][thick] / sum(atoms[t][thick] for t in atoms if t[:2] == s[:2])
             # In units of the mean amount, or a pixel with next to nothing would decide.
             error = (amounts[s][thick] - truth * element) / element.mean()
-            text.append(f"{s} {found[s] - here[s]:+6.2f} ({100 * error.std():5.1f})")
+            text.append(f"{s} {of_image[s] - here[s]:+6.2f} ({100 * error.std():5.1f})")
         print(f"{name:<24}{1e3 * seconds / n:8.3f} ms a spectrum   " + "  ".join(text))
     print(f"truth {', '.join(f'{s} {true[s]:.1f}' for s in STATES[:4])}\n")
 

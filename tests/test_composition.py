@@ -272,6 +272,12 @@ class TestPaper:
         assert np.any(values[rim & ~ball.mask] > 0)
         assert np.all(values[~rim] == 0)
 
+    def test_a_mask_that_covers_less_than_four_fifths_is_refused(self, maps):
+        ball, series = maps
+        smaller = ndimage.binary_erosion(ball.mask, iterations=3)
+        with pytest.raises(ValueError, match=r"a particle that covers the maps, got [2-6]\d% of the counts outside"):
+            composition.reconstruct_paper(series, mask=smaller, atomic_ratio=NCM111, **self.OPTIONS)
+
     def test_one_factor_per_tilt_undoes_a_shadow(self, maps):
         ball, series = maps
         shadow = np.linspace(0.6, 1.0, 9)

@@ -14,7 +14,7 @@ MOST_LINES = 450
 
 # A change of any name that the simulation reaches makes every simulated particle stale, so those wait for the next
 # change of its physics; in the download, a part is a file that ends in .part.
-MOST_VAGUE = 0.035  # of all functions
+MOST_VAGUE = 0.02  # of all functions
 
 
 def sources(*folders):

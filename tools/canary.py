@@ -105,7 +105,7 @@ def words_of(page: Path) -> list[str]:
 def run(command: list[object]) -> int:
     """Run a command from the root, its messages going where ours go."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.run([str(word) for word in command], cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def fetch_twin(
                 remedy="set TRITOMO_DATA_DIR to a folder of yours",
                 error=PermissionError,
             ) from error
-    return {part: folder / _file_name(part) for part in roles() if part in parts}
+    return {role: folder / _file_name(role) for role in roles() if role in parts}
 
 
 def present_twin(dataset: Dataset) -> dict[str, bool]:
@@ -123,7 +123,7 @@ def _complete(dataset: Dataset) -> list[Path]:
 
 def _needed(parts: Sequence[str]) -> set[str]:
     """Return the detectors that have to run; truth and repeats alone need some detector, and ADF is the quickest."""
-    return {SIGNAL_OF_ROLE[part] for part in parts} - {""} or {"adf"}
+    return {SIGNAL_OF_ROLE[role] for role in parts} - {""} or {"adf"}
 
 
 def _find(dataset: Dataset, parts: Sequence[str], *, thorough: bool) -> Path | None:
@@ -136,7 +136,7 @@ def _find(dataset: Dataset, parts: Sequence[str], *, thorough: bool) -> Path | N
 
 def _damaged(folder: Path, parts: Sequence[str], *, thorough: bool) -> list[str]:
     kept = _about(folder).get("files", {})
-    names = [_file_name(part) for part in parts]
+    names = [_file_name(role) for role in parts]
     return [name for name in names if not _is_intact(folder / name, kept.get(name), thorough=thorough)]
 
 

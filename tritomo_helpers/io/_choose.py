@@ -69,16 +69,16 @@ def choose_spectrum(
 
 def _contradiction(stored: Stored, signal: str) -> str:
     """Return why an array cannot be `signal`, by what the file says of it; nothing if it can."""
-    kind, _, part = signal.partition(" ")
+    kind, _, loss_range = signal.partition(" ")
     axis = stored.axes[stored.index("energy") or 0]
     says = stored.signal_type or ("EELS" if "loss" in axis.name.lower() else "")
     says = says or ("EDS" if "x-ray" in axis.name.lower() else "")
     if says and not says.startswith(kind):
         return f"{says.partition('_')[0]} spectra by its signal type, {_range(stored)}"
     energy = axis.values_ev
-    if part and np.isfinite(energy).all():
+    if loss_range and np.isfinite(energy).all():
         has_zero = bool(energy.min() <= 0 <= energy.max())
-        if has_zero != (part == "low-loss"):
+        if has_zero != (loss_range == "low-loss"):
             return f"its energy axis, {_range(stored)}, {'holds' if has_zero else 'does not hold'} 0 eV"
     return ""
 
@@ -108,11 +108,11 @@ def _of_detectors(candidates: list[Stored], path: Path, detector: str | None) ->
 
 
 def _by_name(candidates: Sequence[Stored], path: Path, title: str | None, index: int | None, what: str) -> Stored:
-    chosen = [stored for stored in candidates if title is None or stored.title == title]
+    named = [stored for stored in candidates if title is None or stored.title == title]
     if index is not None and title is None:
-        chosen = [candidates[index]] if -len(candidates) <= index < len(candidates) else []
-    if len(chosen) == 1:
-        return chosen[0]
+        named = [candidates[index]] if -len(candidates) <= index < len(candidates) else []
+    if len(named) == 1:
+        return named[0]
     listed = ", ".join(f"{i}: {stored.title!r} {tuple(stored.data.shape)}" for i, stored in enumerate(candidates))
     wanted = f"one {what}" if title is None and index is None else f"one {what} called {title if title else index!r}"
     raise fail(

@@ -15,10 +15,10 @@ def read_hspy(path: Path, *, lazy_above_bytes: float) -> list[Stored]:
 
     with opened(path) as file:
         signals = [group for group in file["Experiments"].values() if isinstance(group, h5py.Group)]
-        found = [_signal(group, path, lazy_above_bytes) for group in signals if "data" in group]
-    if not found:
+        stored = [_signal(group, path, lazy_above_bytes) for group in signals if "data" in group]
+    if not stored:
         raise unreadable(path, "no signal in its group Experiments")
-    return found
+    return stored
 
 
 def _signal(group: Any, path: Path, lazy_above_bytes: float) -> Stored:

@@ -125,10 +125,10 @@ class EventStream:
 
     def __getitem__(self, key: Any) -> NDArray[np.uint32]:
         whole = np.empty(self.shape[:1])
-        rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        rows, others = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         first, last, step = rows.indices(len(whole))
         counts = self._rows(first, last)
-        return counts[(slice(None, None, step), *rest)]
+        return counts[(slice(None, None, step), *others)]
 
     def _rows(self, first: int, last: int) -> NDArray[np.uint32]:
         channels, starts = self._sorted()

@@ -149,8 +149,8 @@ def _ladder(
     n = len(basis.states)
     fits = [linear_filter(c, y.astype(np.float64), noise) for c, y in zip(columns, core[:, basis.window], strict=True)]
     total = np.sum([means[state] for state in basis.states], axis=0)
-    found = np.array([(f[:n] @ y).sum() for (f, _), y in zip(fits, core[:, basis.window], strict=True)])
-    unit = float(found[present > 0].sum() / total[present > 0].sum())
+    amplitudes = np.array([(f[:n] @ y).sum() for (f, _), y in zip(fits, core[:, basis.window], strict=True)])
+    unit = float(amplitudes[present > 0].sum() / total[present > 0].sum())
     return levels, unit, np.stack([c[:n, :n] for _, c in fits]).astype(np.float32), basis.states
 
 

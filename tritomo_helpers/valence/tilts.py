@@ -48,10 +48,10 @@ class Tilts:
             image = core.reshape(self.n_y, self.n_x, -1)
             return binned_tilt, sums, neighbor_statistics(image, core_loss.energy_ev) if tilt in sampled else None
 
-        found = list(side_by_side(read, self.n_tilts))
-        self.binned: list[Binned] = [binned_tilt for binned_tilt, _, _ in found]
-        self.sums = np.stack([sums for _, sums, _ in found])
-        self._scatter = [scatter for _, _, scatter in found if scatter is not None]
+        by_tilt = list(side_by_side(read, self.n_tilts))
+        self.binned: list[Binned] = [binned_tilt for binned_tilt, _, _ in by_tilt]
+        self.sums = np.stack([sums for _, sums, _ in by_tilt])
+        self._scatter = [scatter for _, _, scatter in by_tilt if scatter is not None]
 
     def core(self, tilt: int) -> NDArray[np.float32]:
         """Core-loss spectra (pixel, energy of the whole axis) with the shift of the low loss undone."""
