@@ -29,9 +29,6 @@ def done(tmp_path_factory):
     return place, pipeline.process(place, out=tmp_path_factory.mktemp("out") / "results")
 
 
-# --- what comes out ------------------------------------------------------------------------------------------------
-
-
 def test_the_particle_comes_back(done):
     _, out = done
     volume = io.load_tomogram(out / "adf.mrc")

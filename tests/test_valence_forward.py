@@ -11,10 +11,11 @@ from tritomo_helpers.containers import Tomogram
 from tritomo_helpers.spectroscopy import references
 from tritomo_helpers.valence.basis import Basis, Distortion
 from tritomo_helpers.valence.calibration import Pooled, PooledSpectra, calibrate, orthonormal
-from tritomo_helpers.valence.forward import _calibration_error, _shares, linear_filter
+from tritomo_helpers.valence.forward import _calibration_error, _is_strained, _shares, linear_filter
 from tritomo_helpers.valence.kernels import shifted
 from tritomo_helpers.valence.noise import estimate_noise, neighbor_statistics
 from tritomo_helpers.valence.tilts import Tilts
+from tritomo_helpers.valence.volumes import _density_error
 
 STATES = ("Mn4", "Mn3", "Mn2", "Co3")
 OPTICS = {"beam_energy_kev": 300.0, "convergence_angle_mrad": 25.2, "collection_angle_mrad": 100.0}
@@ -369,3 +370,43 @@ def test_matter_beyond_the_support_is_part_of_the_model(noise_free):
     data = valence.volumes.fraction_data(maps, tuple(fractions), density, specimen.mask)
     left = data.images - data.expected(np.stack(list(fractions.values())))
     assert np.abs(left).max() < 1e-4 * data.images.max()
+
+
+def test_the_error_of_the_density_is_what_noise_leaves_over():
+    rng = np.random.default_rng(4)
+    expected = np.full((3, 40, 40), 100.0)
+    covariance = np.zeros((2, 2, *expected.shape), dtype=np.float32)
+    covariance[0, 0] = covariance[1, 1] = 20.0
+    noise = rng.normal(0, np.sqrt(20), (2, *expected.shape))
+    assert _density_error(expected / 2 + noise, covariance, expected) < 0.02
+    wrong = expected * (1 + 0.1 * rng.standard_normal(expected.shape))
+    assert _density_error(wrong / 2 + noise, covariance, expected) == pytest.approx(0.1, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "log_ratio", "strained"),
+    [((0.2, -0.2), 0.6, False), ((0.3, -0.3), 0.0, True), ((0.0, 0.0), 0.8, True), ((0.0, 0.0), -0.8, True)],
+)
+def test_references_are_strained_by_half_an_electronvolt_or_a_factor_of_two(shifts, log_ratio, strained):
+    bent = Distortion(shift_ev=dict(zip(("Mn4", "Mn2"), shifts, strict=True)), log_l3_l2={"Mn": log_ratio})
+    assert _is_strained(bent, ("Mn4", "Mn2")) == strained
+
+
+def test_the_error_of_a_mean_is_the_scatter_of_the_means_of_draws():
+    support = np.ones((2, 2, 2), dtype=bool)
+    draws = np.stack([np.full(8, 0.1), np.full(8, -0.1), np.linspace(-0.3, 0.3, 8)]).astype(np.float32)
+    half = Tomogram(np.full((2, 2, 2), 0.5), 1.0)
+    volumes = valence.ValenceVolumes({"Mn4": half}, {"Mn4": half}, {"Mn4": draws}, support, {})
+    assert volumes.mean_over("Mn4", support) == pytest.approx((0.5, np.sqrt(0.02 / 3)))
+
+
+def test_a_pixel_that_was_not_measured_has_an_error_that_says_so(noisy_maps):
+    lost = {
+        s: m.replace(images=np.where(np.arange(16) == 3, np.nan, m.images)) for s, m in noisy_maps.amplitudes.items()
+    }
+    n_tilts = noisy_maps.thickness.n_tilts
+    still = Alignment(np.zeros((n_tilts, 2)), noisy_maps.thickness.tilt_angles_deg)
+    moved = valence.align_maps(replace(noisy_maps, amplitudes=lost), still)
+    variances = np.diagonal(moved.covariance, axis1=-2, axis2=-1)
+    assert variances[:, :, 3].min() > 1e3 * variances[:, :, 5:].max()
+    assert all(np.isfinite(series.images).all() for series in moved.amplitudes.values())
