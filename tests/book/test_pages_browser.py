@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 
+from tests.book.conftest import Record
 from tools.book import BOOK, HTML, offline, stage, vendor
 from tritomo_helpers import phantoms
 
@@ -60,10 +61,22 @@ def settled(page):
     return page
 
 
-# The fixture `record` of open_page fails the test on any message to the console and any request to another machine.
-@pytest.mark.parametrize("name", NAMES)
-def test_page_is_silent_on_its_own_and_fits_a_phone(name, address, vendored, open_page):
-    page = settled(open_page(f"{address}/{name}.html", width=390, height=844))
+@pytest.fixture(scope="module", params=NAMES)
+def visited(request, address, browser):
+    """A page, opened once for all that is asked of it, and what it complained about and asked of the network."""
+    record = Record()
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    record.watch(page)
+    page.goto(f"{address}/{request.param}.html")
+    yield request.param, settled(page), record
+    context.close()
+
+
+def test_page_is_silent_on_its_own_and_fits_a_phone(visited, vendored):
+    _, page, record = visited
+    assert record.errors == []
+    assert record.requests == []
     assert page.title()
     math = "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length"
     assert page.evaluate(math) == 0
@@ -94,10 +107,11 @@ def all_ready(page):
     return page.evaluate(states)
 
 
-@pytest.mark.parametrize("name", VIEWERS)
-def test_every_viewer_of_a_page_comes_up(name, address, open_page, record):
-    assert all_ready(settled(open_page(f"{address}/{name}.html"))) == ["ready"] * VIEWERS[name], "run make book"
-    record.requests.clear()  # the first test looks at these, and skips by name without npm
+def test_every_viewer_of_a_page_comes_up(visited):
+    name, page, record = visited
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert all_ready(page) == ["ready"] * VIEWERS.get(name, 0), "run make book"
+    assert record.errors == []
 
 
 def test_viewer_on_its_page_shows_the_values_of_the_specimen(address, open_page, record):
@@ -123,9 +137,9 @@ def test_viewer_on_its_page_shows_the_values_of_the_specimen(address, open_page,
     record.requests.clear()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_page_has_no_serious_barrier_in_either_theme(name, address, axe, open_page, record):
-    page = settled(open_page(f"{address}/{name}.html"))
+def test_page_has_no_serious_barrier_in_either_theme(visited, axe):
+    _, page, record = visited
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
     page.add_style_tag(content="* { transition: none !important; animation: none !important; }")  # no color half-way
     page.evaluate(axe)
@@ -141,7 +155,7 @@ def test_page_has_no_serious_barrier_in_either_theme(name, address, axe, open_pa
             if v["impact"] in ("serious", "critical")
         ]
     assert serious == []
-    record.requests.clear()  # the other test looks at these, and skips by name without npm
+    assert record.errors == []
 
 
 def test_offline_edition_opens_from_a_folder(address, vendored, open_page, tmp_path):

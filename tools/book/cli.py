@@ -2,13 +2,14 @@
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -140,9 +141,16 @@ def build(
     return problems
 
 
+def _take_one_core(taken: Iterator[int]) -> None:
+    """Let this thread and its kernels have one core, as on a small machine; each thread takes another."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[next(taken) % len(cores)]})  # Linux counts it for the calling thread alone
+
+
 def run_all(notebooks: Sequence[Path], cache: Path, *, jobs: int, force: bool) -> list[Run]:
     """Run chapters, several at a time, each in its own kernel; tell of each when it is done."""
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs, initializer=_take_one_core, initargs=(itertools.count(),)) as pool:
         running = [pool.submit(execute, path, cache=cache, force=force) for path in notebooks]
         try:
             for number, future in enumerate(as_completed(running), 1):

@@ -25,6 +25,7 @@ from tritomo_helpers.store import fingerprint
 from tritomo_helpers.store.files import atomic_file
 
 CELL_TIMEOUT_S = 900
+SMALL_MACHINE_BYTES = 2 * 1024**3  # a free machine of the cloud (Binder), which a chapter has to fit
 STOPPED = "ChapterStopped"  # raised by teaching.data where a dataset cannot be had
 
 
@@ -42,12 +43,19 @@ class Run:
     error: str = ""
     unavailable: list[str] = field(default_factory=list)
     cached: bool = False
+    memory_limit: int = -1  # bytes of address space that the kernel was held to; -1: none
+    n_cores: int = 0
 
     @property
     def cost(self) -> dict[str, float]:
         """Seconds on the clock and of the processor, MB of memory and MB of downloads."""
         names = ("seconds", "busy_seconds", "peak_mb", "download_mb")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Bytes of memory and number of cores that the kernel had."""
+        return {"memory_limit": self.memory_limit, "n_cores": self.n_cores}
 
 
 def records(notebook: Any, kind: str) -> list[dict[str, Any]]:
@@ -121,9 +129,23 @@ def _measured(pid: int, run: Run) -> Iterator[None]:
         thread.join()
 
 
+def _hold(pid: int, run: Run) -> None:
+    """Hold a kernel and its children to the memory of a small machine, where the system can: it is Linux that can.
+
+    Address space is limited, which is stricter than the resident memory that a container counts.
+    """
+    if hasattr(psutil, "RLIMIT_AS"):
+        kernel = psutil.Process(pid)
+        hard = kernel.rlimit(psutil.RLIMIT_AS)[1]
+        limit = SMALL_MACHINE_BYTES if hard == psutil.RLIM_INFINITY else min(hard, SMALL_MACHINE_BYTES)
+        kernel.rlimit(psutil.RLIMIT_AS, (limit, limit))
+        run.memory_limit, run.n_cores = kernel.rlimit(psutil.RLIMIT_AS)[0], len(kernel.cpu_affinity())
+
+
 async def _run_cells(client: NotebookClient, run: Run, environment: dict[str, str]) -> None:
     """Run the cells in a kernel that is measured, up to the first that fails or whose dataset cannot be had."""
     async with client.async_setup_kernel(env=environment):
+        _hold(client.km.provisioner.pid, run)
         with _measured(client.km.provisioner.pid, run):
             for index, cell in enumerate(run.notebook.cells):
                 try:
@@ -185,13 +207,13 @@ def execute(path: Path, *, cache: Path, force: bool = False) -> Run:
         notebook = nbformat.read(kept, as_version=4)
         meta = notebook.metadata.pop("tritomo_run", {})
         if meta.get("key") == key:
-            return Run(path.stem, notebook, **meta["cost"], key=key, cached=True)
+            return Run(path.stem, notebook, **meta["cost"], **meta["limits"], key=key, cached=True)
     run = run_notebook(path)
     run.key = key
     # A file that changed while the chapter ran leaves a result of unknown origin: it is shown but not kept.
     if not run.error and not run.unavailable and key == key_of(path):
         notebook = copy.deepcopy(run.notebook)
-        notebook.metadata["tritomo_run"] = {"key": key, "cost": run.cost}
+        notebook.metadata["tritomo_run"] = {"key": key, "cost": run.cost, "limits": run.limits}
         with atomic_file(kept) as temporary:
             nbformat.write(notebook, temporary)
     else:

@@ -16,7 +16,7 @@ import yaml
 
 from tools.book import BOOK, ROOT, fold, lineage, vendor
 from tools.book.data_page import data_page
-from tools.book.execute import Run, records
+from tools.book.execute import SMALL_MACHINE_BYTES, Run, records
 from tools.book.files_page import files_page
 from tools.book.prose import WORDS_PER_MINUTE, n_words
 
@@ -249,8 +249,9 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         ),
         "",
         "Time is from the start of a fresh kernel to the last cell; memory is the most that the kernel and its child "
-        f"processes held at once. The build fails when a chapter computes for more than {TIME_LIMIT_S // 60} minutes "
-        f"or needs more than {size_text(MEMORY_LIMIT_MB)}.",
+        "processes held at once. Each chapter is held to what a small cloud machine has, one core and "
+        f"{size_text(SMALL_MACHINE_BYTES / 1024**2)} of memory. The build fails when a chapter computes for more than "
+        f"{TIME_LIMIT_S // 60} minutes or needs more than {size_text(MEMORY_LIMIT_MB)}.",
     ]
     if prepared:
         lines += ["", "Computed once, then kept, and not counted above:", "", "| result | time |", "|---|--:|"]
