@@ -22,7 +22,7 @@ test: .venv/.installed ## Run the tests (about 5 minutes)
 
 acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages; CASE= as for bench
 	@OMP_NUM_THREADS=1 $(if $(CASE),TRITOMO_BENCH_CASE="$(CASE)") \
-		$(PY) -m pytest -m acceptance --numprocesses 2 --dist loadgroup
+		$(PY) -m pytest -m acceptance --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/.installed ## Check style, types, import layers and that notebooks are stripped
 	@$(PY) -m ruff check .

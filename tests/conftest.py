@@ -18,11 +18,39 @@ mpl.use("Agg")
 sys.modules.setdefault("rfc3987_syntax", None)
 
 
+# Groups of the slow checks that take minutes, the longest first: what is started last must be short, or one worker is
+# left with it while the other has nothing to do.
+LONGEST = (
+    "test_pages_browser.py",
+    "a killed run",
+    "twin/cycled-200-1/fused",
+    "twin/cycled-200-1/valence",
+    "tiny",
+    "tomography/methods",
+    "twin/damaged-exposures",
+    "story/inhomogeneity",
+    "tomography/weights",
+    "test_small_book.py",
+    "test_phantoms.py",
+    "twin/pristine-1/valence",
+    "twin/pristine-1/adf-tomograms",
+    "composition/depth-profiles",
+    "study/best/pristine-1",
+    "test_alignment.py",
+    "test_pages.py",
+    "test_tomography_acceptance.py",
+)
+
+
 def pytest_collection_modifyitems(items):
     """With ``--dist loadgroup`` a file stays together, for what its tests share; a test may name a group of its own."""
+    ranks = {}
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+        group = item.get_closest_marker("xdist_group").args[0]
+        ranks[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    items.sort(key=ranks.get)
 
 
 @pytest.hookimpl(trylast=True)

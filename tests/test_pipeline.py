@@ -205,6 +205,7 @@ def tiny(request, tmp_path_factory):
     return request.param, pipeline.process("twin/tiny", out=tmp_path_factory.mktemp("tiny"), method=request.param)
 
 
+@pytest.mark.xdist_group("tiny")
 @pytest.mark.acceptance
 def test_a_pristine_particle_from_counts_to_report(tiny):
     """66.67, 11.11 three times; 84.5 % Mn4+, 80 % Co3+: within their intervals where the method gives them."""
@@ -226,6 +227,7 @@ def test_a_pristine_particle_from_counts_to_report(tiny):
     assert summary["not_done"] == {}
 
 
+@pytest.mark.xdist_group("tiny")
 @pytest.mark.acceptance
 def test_every_volume_is_there_and_sums_to_a_hundred(tiny):
     _, out = tiny
@@ -239,6 +241,7 @@ def test_every_volume_is_there_and_sums_to_a_hundred(tiny):
     assert "Mn4_percent_mean" in header
 
 
+@pytest.mark.xdist_group("tiny")
 @pytest.mark.acceptance
 def test_provenance_says_where_numbers_come_from(tiny):
     method, out = tiny
@@ -295,6 +298,7 @@ def start(place, out):
     )
 
 
+@pytest.mark.xdist_group("a killed run")
 @pytest.mark.acceptance
 def test_a_run_that_is_killed_at_any_moment_goes_on_and_gives_the_same(done, tmp_path):
     place, first = done

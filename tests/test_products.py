@@ -1,5 +1,6 @@
 """Products are computed once, found under a key of code, data and parameters, and stored whole or not at all."""
 
+import dataclasses
 import json
 import os
 import re
@@ -23,6 +24,14 @@ COMMITTED = {
     for path in sorted(registry.COMMITTED.rglob("*.npz"))
 }
 RECOMPUTED_OF_STUDY = {"study/best/pristine-1"}
+# The first values along an axis that a table tries one after the other: what it gives for them is the head of its
+# arrays, and the code is the same for the rest.
+HEADS = {
+    "composition/false-rich": {"counts": (1.0,)},
+    "story/inhomogeneity": {"particles": ("pristine-1",)},
+    "tomography/equal-dose": {"tilts": (5, 8)},
+    "tomography/weights": {"weights": (0.006, 0.02)},
+}
 DATA_DIR = os.environ.get("TRITOMO_DATA_DIR")
 
 
@@ -352,10 +361,17 @@ def test_committed_products_are_what_the_code_computes(name, monkeypatch):
         return  # told by the test above
     stale = [dataset for dataset, kept in stored[1]["data"].items() if kept != now[dataset]]
     assert not stale, f"made from an earlier {', '.join(stale)}: python -m tritomo_helpers.products --commit {name}"
+    head = HEADS.get(name, {})
+    for parameter, values in head.items():
+        assert values == REAL[name].parameters[parameter][: len(values)]
+    product = dataclasses.replace(REAL[name], parameters={**REAL[name].parameters, **head})
+    monkeypatch.setattr(registry, "_REGISTRY", {**REAL, name: product})
     fresh, _ = registry.compute(name)
     assert fresh.keys() == stored[0].keys()
     for part, array in fresh.items():
         kept = stored[0][part]
+        if head:
+            kept = kept[tuple(slice(n) for n in array.shape)]
         assert (kept.shape, kept.dtype.kind) == (array.shape, array.dtype.kind), part
         if array.dtype.kind == "U":
             words = [[re.sub(r"[\d.]+", "#", text) for text in np.atleast_1d(a)] for a in (kept, array)]

@@ -55,8 +55,7 @@ PLANTED = ["See [](nowhere).", "See {py:func}`tritomo_helpers.gone`.", "It is {g
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize("strict", [False, True])
-def test_small_book_without_data_shows_a_box_and_fails_only_strictly(strict, small_book, tmp_path, monkeypatch, capfd):
+def test_small_book_without_data_shows_a_box_and_fails_only_strictly(small_book, tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("TRITOMO_DATA_MIRROR", raising=False)
     monkeypatch.setenv("TRITOMO_DATA_DIR", str(tmp_path / "empty"))
     monkeypatch.setenv("TRITOMO_OFFLINE", "1")
@@ -64,14 +63,16 @@ def test_small_book_without_data_shows_a_box_and_fails_only_strictly(strict, sma
     drawn = code("plot(files)", metadata={"mystnb": {"figure": {"caption": "c", "name": "fig-later"}}})
     write(small_book / "chapter.ipynb", text("# Chapter"), code(MISSING), drawn, quotes)
     arguments = ["--source", str(small_book), "--into", str(tmp_path / "out")]
-    assert cli.main([*arguments, *(["--strict"] if strict else [])]) == int(strict)
-    said = capfd.readouterr()
-    assert ("chapter: NMC_EELS_linescan_Jia could not be had" in said.err) is strict
+    assert cli.main(arguments) == 0
+    assert "could not be had" not in capfd.readouterr().err
     page = (tmp_path / "out" / "html" / "chapter.html").read_text()
     assert "The dataset NMC_EELS_linescan_Jia is not here." in page
     assert 'class="tt-box tt-unavailable"' in page
     assert "Traceback" not in page
     assert "could not be had when this page was built" in page
+    monkeypatch.setattr(cli, "sphinx", lambda *_, **__: [])  # the pages would be the same
+    assert cli.main([*arguments, "--strict"]) == 1
+    assert "chapter: NMC_EELS_linescan_Jia could not be had" in capfd.readouterr().err
 
 
 @pytest.mark.acceptance
