@@ -119,9 +119,6 @@ def cases_of(name: str, function: Callable[..., Any]) -> Iterator[Case]:
             continue
         for label, value, hard in bad_values(parameter):
             yield Case(f"{name}({parameter.name}={label})", function, {**good, parameter.name: value}, hard)
-    keyword = next((p for p in parameters.values() if p.kind == p.KEYWORD_ONLY), None)
-    if keyword is not None and not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
-        return
 
 
 def needed(parameter: inspect.Parameter) -> bool:

@@ -223,7 +223,7 @@ def test_one_of_several_arrays_is_named_by_title_or_index(tmp_path):
     for chosen in ({"title": "O 2"}, {"index": 2}, {"index": -1}):
         assert np.array_equal(io.load_image(path, **chosen).images[0], chiral_stack()[2])
     assert io.load_image(path, index=1).label == "Mn"
-    for wrong in ({"title": "Co"}, {"index": 3}):
+    for wrong in ({"title": "Co"}, {"index": 3}, {"title": "O", "index": 1}):
         with pytest.raises(ValueError, match="expected one image or stack called"):
             io.load_image(path, **wrong)
     assert io.load_spectra(path, signal="EELS low-loss").energy_ev[0] == -1

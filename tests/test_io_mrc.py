@@ -72,6 +72,7 @@ def test_a_stack_of_volumes_and_complex_numbers_are_refused(tmp_path):
         io.load_tomogram(path)
 
 
+@pytest.mark.filterwarnings("ignore:a.mrc. the label is cut")  # which another test is about
 @pytest.mark.parametrize("kind", ["bool", "i1", "u1", "i2", "u2", "i4", "f2", "f4", "f8", ">i2", ">u2", ">f4", "i8"])
 @pytest.mark.parametrize("volume", [True, False])
 def test_what_is_saved_validates(tmp_path, kind, volume):
@@ -84,6 +85,13 @@ def test_what_is_saved_validates(tmp_path, kind, volume):
         assert file.is_volume() == volume
         assert file.voxel_size.x == pytest.approx(3.7)
         assert np.array_equal(file.data, values)
+
+
+def test_a_label_that_is_too_long_is_cut_between_letters_and_not_in_silence(tmp_path):
+    named = Tomogram(chiral_stack().astype(np.float32), 2.0, "é" * 60)
+    with pytest.warns(UserWarning, match="the label is cut after 80 bytes"):
+        io.save(named, tmp_path / "a.mrc")
+    assert io.load_tomogram(tmp_path / "a.mrc").quantity == "é" * 35
 
 
 def test_saving_the_same_twice_gives_the_same_bytes(tmp_path):

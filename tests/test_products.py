@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from tests.helper import relative_error
+from tools.book import cli, stage
 from tritomo_helpers import datasets, phantoms, products, simulation
 from tritomo_helpers.datasets import _twin
 from tritomo_helpers.products import __main__ as command
@@ -178,7 +179,7 @@ def test_cached_result_does_not_outlive_a_change_below_it(monkeypatch):
     assert CALLS == [4, 4]
 
 
-def test_a_table_of_the_study_is_read_as_it_is_and_says_that_it_is_old():
+def test_a_table_of_the_study_is_read_as_it_is_and_says_that_it_is_old(capsys):
     """No page may compute for an hour; a product outside the study would be computed again."""
     registry.product("study/count", n=4)(make)
     assert command.main(["study/*", "--commit"]) == 0
@@ -188,6 +189,9 @@ def test_a_table_of_the_study_is_read_as_it_is_and_says_that_it_is_old():
     assert products.get("study/count")["values"].size == 4
     assert products.provenance("study/count")["current"] is False
     assert list(registry.verify(["study/count"])) == [("study/count (package)", "outdated")]
+    cli.tell_of_earlier_code({"study/count": 1.0, "twin/tiny": 2.0})
+    assert "study/count was made by earlier code" in capsys.readouterr().out
+    assert "until `make study` renews them: `study/count`." in stage.performance_page([], {"study/count": 1.0})
     assert CALLS == [4]
     assert command.main(["study/*", "--commit"]) == 0
     assert products.provenance("study/count")["current"] is True

@@ -172,8 +172,9 @@ def test_html_needs_nothing_from_outside_and_escapes(volume, tmp_path):
     assert html.escape(alt, quote=True) in text
     assert config_of(shown)["title"].startswith("</script><b>")
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|\bfetch\(|\brequire\(|XMLHttp|\bimport\(", text)
-    page = shown.save(tmp_path / "page.html").read_text(encoding="utf-8")
+    page = shown.save(tmp_path / "made" / "page.html").read_text(encoding="utf-8")
     assert text in page
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["page.html"]
     assert page.startswith("<!doctype html>")
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -109,6 +109,7 @@ def build(
     notebooks = [path for path in files if path.suffix == ".ipynb"]
 
     prepared, unprepared = prepare(notebooks, into)
+    tell_of_earlier_code(prepared)
     problems += unprepared
     runs = run_all(notebooks, into / "executed", jobs=jobs, force=force)
     problems += checks.written_problems(files if not only else notebooks, whole) + checks.run_problems(
@@ -188,6 +189,12 @@ def simulated_in(name: str, seconds: float, *, notes: Path) -> float:
     with atomic_file(notes) as path:
         path.write_text(json.dumps(noted, indent=1), encoding="utf-8")
     return noted[place]
+
+
+def tell_of_earlier_code(prepared: Iterable[str]) -> None:
+    """Print which results were made by code that has changed since; the page on performance lists them too."""
+    for name in stage.made_by_earlier_code(prepared):
+        print(f"{name} was made by earlier code than today's: make study renews it", flush=True)
 
 
 def not_here_yet(product: str) -> bool:

@@ -236,6 +236,14 @@ def with_boxes(cells: Sequence[Any], *, provenance_box: Any) -> list[Any]:
     return page
 
 
+def made_by_earlier_code(names: Iterable[str]) -> list[str]:
+    """Return the tables of the study whose data, parameters or function have changed since they were computed."""
+    from tritomo_helpers import products
+
+    known = products.products()
+    return [name for name in names if name in known and not products.provenance(name)["current"]]
+
+
 def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
     """Return the table of measured costs as MyST."""
     lines = [
@@ -256,6 +264,9 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
     if prepared:
         lines += ["", "Computed once, then kept, and not counted above:", "", "| result | time |", "|---|--:|"]
         lines += [f"| `{name}` | {time_text(seconds)} |" for name, seconds in prepared.items()]
+    if earlier := made_by_earlier_code(prepared):
+        names = ", ".join(f"`{name}`" for name in earlier)
+        lines += ["", f"Made by earlier code than that of this book, until `make study` renews them: {names}."]
     return "\n".join(lines) + "\n"
 
 

@@ -108,9 +108,8 @@ def _of_detectors(candidates: list[Stored], path: Path, detector: str | None) ->
 
 
 def _by_name(candidates: Sequence[Stored], path: Path, title: str | None, index: int | None, what: str) -> Stored:
-    named = [stored for stored in candidates if title is None or stored.title == title]
-    if index is not None and title is None:
-        named = [candidates[index]] if -len(candidates) <= index < len(candidates) else []
+    places = range(len(candidates)) if index is None else [index] if -len(candidates) <= index < len(candidates) else []
+    named = [candidates[place] for place in places if title is None or candidates[place].title == title]
     if len(named) == 1:
         return named[0]
     listed = ", ".join(f"{i}: {stored.title!r} {tuple(stored.data.shape)}" for i, stored in enumerate(candidates))

@@ -14,6 +14,8 @@ from ._stored import SECTION, Stored, space_axes
 LABEL = "tritomo:"
 """Begins the MRC label that holds what the array shows."""
 
+LABEL_BYTES = 80
+
 _SINGLE_PRECISION = ("int16", "float32", "uint16")
 _IMOD_STAMP = 1146047817
 _OLD_FEI = 131072  # bytes of its extended header: 1024 records of 32 floats
@@ -118,6 +120,14 @@ def storable(array: Any, path: Path) -> NDArray[np.float32 | np.int16 | np.uint1
     return values.astype(np.float32)
 
 
+def _fitting(label: str, path: Path) -> bytes:
+    """Return a label in the 80 bytes that the format has for it, with a warning where it is longer."""
+    encoded = label.encode()
+    if len(encoded) > LABEL_BYTES:
+        warnings.warn(f"{path.name}: the label is cut after {LABEL_BYTES} bytes: {label!r}", stacklevel=4)
+    return encoded[:LABEL_BYTES].decode(errors="ignore").encode()
+
+
 def write_mrc(array: Any, path: Path, *, step_nm: float, label: str, volume: bool) -> None:
     """Write (z or tilt, y, x); row 0 comes first, which some programs show at the bottom."""
     import mrcfile
@@ -141,5 +151,5 @@ def write_mrc(array: Any, path: Path, *, step_nm: float, label: str, volume: boo
             file.header.dmean = finite.mean(dtype=np.float64)
             file.header.rms = finite.std(dtype=np.float64)
         file.header.label = b""
-        file.header.label[0] = f"{LABEL} {label}".encode()[:80]
+        file.header.label[0] = _fitting(f"{LABEL} {label}", path)
         file.header.nlabl = 1

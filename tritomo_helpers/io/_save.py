@@ -51,7 +51,6 @@ def save(obj: Any, path: str | Path) -> None:
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> save(TiltSeries(np.ones((2, 4, 4), np.int16), [0, 2.5], 4.63, "ADF"), folder / "adf.mrc")
     >>> (folder / "adf.rawtlt").read_text().split()

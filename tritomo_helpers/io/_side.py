@@ -8,9 +8,6 @@ from numpy.typing import NDArray
 
 from .._validation import fail
 
-SIDE_FILES = (".rawtlt", ".tlt", ".mdoc")
-"""Suffixes that are read beside a stack."""
-
 STACKS = (".mrc", ".st", ".ali", ".rec")
 """Formats that such files belong to; others keep their angles inside."""
 

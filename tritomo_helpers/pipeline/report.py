@@ -114,9 +114,7 @@ def _with_intervals(values: Mapping[str, float]) -> list[tuple[str, str]]:
             low, high = f"{key}_low", f"{key}_high"
         if key.endswith(("_low", "_high", "_low_nm", "_high_nm", "_standard_error")):
             continue
-        has_interval = (
-            low in values and high in values and what in ("at_percent", "percent", "decay_nm", "Mn4_coupling")
-        )
+        has_interval = low in values and high in values and what in _WITH_INTERVAL
         interval = f" ({values[low]:,} to {values[high]:,})" if has_interval else ""
         pairs.append((_NAMES.get(key) or _name_of(stem, what), f"{value:,}{interval}"))
     return pairs

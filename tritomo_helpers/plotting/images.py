@@ -328,7 +328,7 @@ def show_sinograms(
     every = max(1, round((angles.size - 1) / 6))
     for i, (ax, picture) in enumerate(zip(grid[0], pictures, strict=True)):
         artist = ax.imshow(picture, vmin=low, vmax=high, cmap=_color_map(None, quantity), aspect="auto")
-        middle, half_nm = (picture.shape[1] - 1) / 2, round_length(0.4 * picture.shape[1] * pixel_size_nm)
+        middle, half_nm = picture.shape[1] // 2, round_length(0.4 * picture.shape[1] * pixel_size_nm)
         ax.set_xticks(middle + np.array([-1, 0, 1]) * half_nm / pixel_size_nm, map(_signed, (-half_nm, 0, half_nm)))
         ax.set_yticks(range(0, angles.size, every), map(_signed, angles[::every]))
         ax.set(xlabel="position (nm)", title=titles[i] if titles else "")

@@ -12,7 +12,6 @@ from .claims import number_text
 from .tables import show_table
 
 SAYS = {"above": "more than noise", "below": "less than noise", "within": "no more than noise"}
-VERDICTS = ("holds", "is not shown", "is contradicted", "is not tested")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._validation import fail
 from ..containers import Tomogram
+from ..store.files import atomic_file
 
 _DOCUMENT = """<!doctype html>
 <html lang="en">
@@ -107,7 +108,7 @@ class Viewer:
         Parameters
         ----------
         path : str or Path
-            Where to, usually ``*.html``. Replaced when it exists.
+            Where to, usually ``*.html``. Replaced in one step when it exists; its folder is made.
 
         Returns
         -------
@@ -115,7 +116,9 @@ class Viewer:
             The same path.
         """
         path = Path(path)
-        path.write_text(_DOCUMENT.format(title=html.escape(self.alt), body=self.html), encoding="utf-8")
+        page = _DOCUMENT.format(title=html.escape(self.alt), body=self.html)
+        with atomic_file(path) as writing:
+            writing.write_text(page, encoding="utf-8")
         return path
 
 
