@@ -25,6 +25,8 @@ COMMITTED = {
     for path in sorted(registry.COMMITTED.rglob("*.npz"))
 }
 RECOMPUTED_OF_STUDY = {"study/best/pristine-1"}
+# Of the same recipe as a particle with clusters, and nothing in it to find: no recall, no precision.
+WITHOUT_CLUSTERS = {"study/composition/pristine-2"}
 # The first values along an axis that a table tries one after the other: what it gives for them is the head of its
 # arrays, and the code is the same for the rest.
 HEADS = {
@@ -330,7 +332,8 @@ def test_committed_products_are_of_the_recipe_of_today(monkeypatch, name):
     current = stored[1]["recipe_key"] == REAL[name].recipe_key or REAL[name].in_study
     assert current, f"data, parameters or recipe changed: python -m tritomo_helpers.products --commit {name}"
     arrays, source = stored
-    assert set(REAL[name].tolerance) <= set(arrays)
+    missing = set(REAL[name].tolerance) - set(arrays)
+    assert not missing or name in WITHOUT_CLUSTERS, missing
     assert source["parameters"] == json.loads(json.dumps(REAL[name].parameters)) or REAL[name].in_study
     assert source["seconds"] > 0
 
