@@ -142,7 +142,7 @@ for _name, (_particle, _control) in _CASES.items():
         particle=_particle,
         control=_control,
         n_repeats=6 if _name == "patches" else 20,
-        n_draws=2,
+        n_draws=6,
     )(_valence_shells)
 
 
