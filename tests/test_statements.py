@@ -146,14 +146,67 @@ def test_without_particles_nothing_is_said():
     assert {rows[claim].verdict for claim in (*CHANGES, "Mn⁴⁺ grows inward before cycling")} == {"is not tested"}
 
 
-def test_what_if_says_by_how_much_each_mismatch_moves_the_fall():
-    fresh, cycled = (products.get(f"study/valence-particle-{name}") for name in ("pristine-1", "cycled-200-1"))
-    rows = statements.what_if(fresh, cycled)
-    assert len(rows) <= 10
-    other = fresh["scenario"].tolist().index("other set, without the mix")
-    moved = statements.changes_of_fall(fresh, cycled, state="Mn4")["references of another set"]
-    assert moved == pytest.approx(cycled["error"][other, 0] - fresh["error"][other, 0])
-    assert rows[-1][3] == f"{moved:+.1f}"
+def wrong(*, value=20.0, effect=0.0, where=("exelfs", "Mn4 trend"), error=1.0):
+    """A table of mismatches in which every conclusion has the same value, and one of them moves."""
+    conclusions = [name for names in statements.WHAT_IF_COLUMNS.values() for name in names]
+    mismatches = list(statements.WHAT_IF)
+    moved = np.zeros((2, len(mismatches), len(conclusions)))
+    moved[1, mismatches.index(where[0]), conclusions.index(where[1])] = effect
+    return {
+        "particle": np.array(["pristine-1", "cycled-200-1"]),
+        "mismatch": np.array(mismatches),
+        "conclusion": np.array(conclusions),
+        "touched": np.array([[name in ("absorption", "wedge"), name != "absorption"] for name in mismatches]),
+        "value": np.full((2, len(conclusions)), value) * [[1.0], [2.0]],
+        "standard_error": np.full((2, len(conclusions)), error),
+        "effect": moved,
+        "chi2": np.ones((2, len(mismatches))),
+    }
+
+
+class TestWhatIf:
+    def test_star_where_a_number_moves_by_more_than_its_interval(self):
+        for effect, cell in ((1.9, "+1.9"), (2.0, "+2.0*"), (-2.0, "\N{MINUS SIGN}2.0*")):
+            rows = statements.what_if(wrong(effect=effect), "valence")
+            column = statements.WHAT_IF_COLUMNS["valence"].index("Mn4 trend") + 2
+            (of_cycled,) = [row for row in rows if row[:2] == (statements.WHAT_IF["exelfs"], "cycled-200-1")]
+            assert of_cycled[column] == cell
+            assert sum(text.endswith("*") for row in rows for text in row) == cell.endswith("*")
+
+    def test_only_what_a_mismatch_touches_is_shown(self):
+        for kind, names in (
+            ("composition", {"absorption", "wedge"}),
+            ("valence", set(statements.WHAT_IF) - {"absorption"}),
+        ):
+            head, *rows = statements.what_if_head(kind), *statements.what_if(wrong(), kind)
+            assert {row[0] for row in rows} == {"nothing is wrong"} | {statements.WHAT_IF[name] for name in names}
+            assert {len(row) for row in rows} == {len(head)}
+
+    def test_fall_is_moved_by_the_difference_between_the_particles(self):
+        table = wrong(effect=3.0, where=("dispersion", "Mn4 mean"))
+        changes = statements.changes_of_fall(table, "Mn4 mean")
+        assert changes.pop(statements.WHAT_IF["dispersion"]) == 3
+        assert set(changes.values()) == {0}
+
+    @pytest.mark.parametrize(
+        ("effect", "where", "turns"),
+        [
+            (-37.0, ("exelfs", "Mn4 trend"), []),  # 40 down to 3, above 1.96
+            (-39.0, ("exelfs", "Mn4 trend"), ["Mn⁴⁺ inward, cycled-200-1"]),
+            (-43.0, ("exelfs", "Mn4 trend"), ["Mn⁴⁺ inward, cycled-200-1"]),
+            (-17.0, ("wedge", "O mean"), []),  # a rise of 20 down to 3, above 1.96 times the root of 2
+            (-18.0, ("wedge", "O mean"), ["O over the cycles"]),
+            (-90.0, ("wedge", "rich"), []),  # no verdict hangs on it
+        ],
+    )
+    def test_conclusion_is_turned_where_it_would_be_another_one(self, effect, where, turns):
+        found = statements.turned(wrong(effect=effect, where=where))
+        assert found == [(statements.WHAT_IF[where[0]], conclusion) for conclusion in turns]
+
+    def test_what_has_no_scatter_is_moved_by_any_effect(self):
+        still, moved = (statements.in_errors(wrong(effect=e, error=0.0)) for e in (0.0, 0.1))
+        assert still.max() == 0
+        assert np.isinf(moved).sum() == 1
 
 
 def test_oxygen_shows_the_explanations_that_take_oxygen_out():

@@ -27,16 +27,36 @@ EXPLANATIONS = {
 }
 """The paper's four explanations of the low valence near a fresh surface, and the specimens that have them."""
 WHAT_IF = {
-    "nothing: exact references": "hydrogenic",
-    "another continuum": "Dirac-Hartree-Slater",
-    "fine structure on every edge": "hydrogenic with EXELFS",
-    "references shifted, widened, L3/L2 changed": "shift, width, L3/L2",
-    "each ion's lines shifted": "ion shifts",
-    "core loss offset against the low loss": "offset of the core loss",
-    "line shape between two sets": "shape between the sets",
-    "references of another set": "other set, without the mix",
+    "axis-offset": "core-loss axis 0.5 eV too high",
+    "dispersion": "channels 0.3 % wider than said",
+    "reference-shape": "white lines of the other set",
+    "exelfs": "fine structure of 5 %",
+    "nickel-line": "nickel line 0.8 eV higher",
+    "line-efficiency": "soft X-ray lines counted less",
+    "absorption": "absorption left in",
+    "channeling": "two tilts on a zone axis",
+    "misalignment": "every image half a pixel off",
+    "wedge": "tilts end at 50°",
 }
-"""What is wrong, in words, and its scenario in ``study/valence-particle-*``."""
+"""The mismatches of ``study/what-if`` in words."""
+_CONCLUSIONS = {
+    "O mean": "O",
+    "Mn mean": "Mn",
+    "Co mean": "Co",
+    "Ni mean": "Ni",
+    "O trend": "O inward",
+    "rich": "rich voxels",
+    "Mn spread": "spread of Mn",
+    "Mn4 mean": "Mn⁴⁺",
+    "Co3 mean": "Co³⁺",
+    "Mn4 trend": "Mn⁴⁺ inward",
+    "Mn2 trend": "Mn²⁺ inward",
+    "Co3 trend": "Co³⁺ inward",
+}
+WHAT_IF_COLUMNS = {"composition": tuple(_CONCLUSIONS)[:7], "valence": tuple(_CONCLUSIONS)[7:]}
+"""Conclusions of ``study/what-if`` that each kind of table shows."""
+TWO_SIDED = 1.96
+"""Standard errors on either side of a number that make its 95 % interval."""
 
 
 def composition_statements(study: Twelve, spread: Arrays, absorption: Arrays) -> list[Weighed]:
@@ -183,37 +203,103 @@ def statements(study: Twelve) -> list[Weighed]:
     ]
 
 
-def what_if(fresh: Arrays, cycled: Arrays) -> list[tuple[str, ...]]:
-    """Return, for each mismatch, what it adds to Mn4+ and Co3+ of two particles, and what is left of their fall.
+def in_errors(table: Arrays) -> Floats:
+    """Return the effect of every mismatch in standard errors of each conclusion, (particle, mismatch, conclusion).
 
     Parameters
     ----------
-    fresh, cycled : dict of str to ndarray
-        ``study/valence-particle-pristine-1`` and ``...-cycled-200-1``: errors in points, noise-free.
+    table : dict of str to ndarray
+        ``study/what-if``. Infinite where a conclusion without scatter moves, such as a map that was kept constant.
+    """
+    errors = np.broadcast_to(table["standard_error"][:, None], table["effect"].shape)
+    still = np.abs(table["effect"]) < 1e-9
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(still, 0.0, np.abs(table["effect"]) / errors)
+
+
+def what_if_head(kind: str) -> tuple[str, ...]:
+    """Return the names of the columns of `what_if`."""
+    return ("if", "particle", *(_CONCLUSIONS[name] for name in WHAT_IF_COLUMNS[kind]))
+
+
+def what_if(table: Arrays, kind: str) -> list[tuple[str, ...]]:
+    """Return what each mismatch adds to the conclusions on composition or valence, with a star beyond their interval.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray
+        ``study/what-if``.
+    kind : {"composition", "valence"}
 
     Returns
     -------
-    list of (mismatch, Mn4+ fresh, Mn4+ cycled, change of its fall, Co3+ fresh, Co3+ cycled, change of its fall)
+    list of (mismatch, particle, effect, ...)
+        Two rows a mismatch; before them the conclusions themselves with their standard errors.
     """
-    mn, co = (_errors(fresh, cycled, state) for state in ("Mn4", "Co3"))
-    rows: list[tuple[str, ...]] = []
-    for words in WHAT_IF:
-        cells = [value for before, after in (mn[words], co[words]) for value in (before, after, after - before)]
-        rows.append((words, *(f"{value:+z.1f}".replace("-", "\N{MINUS SIGN}") for value in cells)))
+    columns = [table["conclusion"].tolist().index(name) for name in WHAT_IF_COLUMNS[kind]]
+    fmt = ".2f" if kind == "composition" else ".1f"
+    touched = table["touched"][:, tuple(WHAT_IF_COLUMNS).index(kind)]
+    beyond = in_errors(table) > TWO_SIDED
+
+    def text(value: float, sign: str = "") -> str:
+        return f"{value:{sign}z{fmt}}".replace("-", "\N{MINUS SIGN}")
+
+    particles = [str(name) for name in table["particle"]]
+    rows = [
+        ("nothing is wrong", name, *(f"{text(value[c])} \N{PLUS-MINUS SIGN} {text(error[c])}" for c in columns))
+        for name, value, error in zip(particles, table["value"], table["standard_error"], strict=True)
+    ]
+    for m, mismatch in enumerate(table["mismatch"].tolist()):
+        if touched[m]:
+            rows += [
+                (
+                    WHAT_IF[mismatch],
+                    name,
+                    *(text(table["effect"][p, m, c], "+") + "*" * bool(beyond[p, m, c]) for c in columns),
+                )
+                for p, name in enumerate(particles)
+            ]
     return rows
 
 
-def changes_of_fall(fresh: Arrays, cycled: Arrays, *, state: str) -> Mapping[str, float]:
-    """Return by how many points each mismatch changes the fall of a state between the two particles."""
-    return {words: after - before for words, (before, after) in _errors(fresh, cycled, state).items()}
+def changes_of_fall(table: Arrays, conclusion: str) -> Mapping[str, float]:
+    """Return by how much each mismatch changes the fall of a conclusion from the first particle to the second."""
+    column = table["conclusion"].tolist().index(conclusion)
+    before, after = table["effect"][:, :, column]
+    return {WHAT_IF[str(name)]: float(change) for name, change in zip(table["mismatch"], after - before, strict=True)}
 
 
-def _errors(fresh: Arrays, cycled: Arrays, state: str) -> Mapping[str, tuple[float, float]]:
-    def of(table: Arrays, scenario: str) -> float:
-        row, column = table["scenario"].tolist().index(scenario), table["state"].tolist().index(state)
-        return float(table["error"][row, column])
+def turned(table: Arrays) -> list[tuple[str, str]]:
+    """Return (mismatch, conclusion) where a mismatch turns what would be concluded.
 
-    return {words: (of(fresh, scenario), of(cycled, scenario)) for words, scenario in WHAT_IF.items()}
+    Judged are the changes from the first particle to the second of the means, and the depth trends of each: up, down,
+    or not beyond the 95 % interval of counting noise.
+    """
+    names = table["conclusion"].tolist()
+    found = []
+    for m, mismatch in enumerate(table["mismatch"].tolist()):
+        for c, name in enumerate(names):
+            value, error = table["value"][:, c], table["standard_error"][:, c]
+            effect = table["effect"][:, m, c]
+            if name.endswith(" mean"):
+                both = float(np.hypot(*error))
+                pairs = [(value[1] - value[0], effect[1] - effect[0], both, f"{_CONCLUSIONS[name]} over the cycles")]
+            elif name.endswith(" trend"):
+                pairs = [
+                    (*numbers, f"{_CONCLUSIONS[name]}, {particle}")
+                    for *numbers, particle in zip(value, effect, error, table["particle"].tolist(), strict=True)
+                ]
+            else:
+                continue
+            for alone, added, scatter, words in pairs:
+                if _direction(alone, scatter) != _direction(alone + added, scatter):
+                    found.append((WHAT_IF[mismatch], words))
+    return found
+
+
+def _direction(value: float, error: float) -> int:
+    """1 for up, -1 for down, 0 where the interval holds no change."""
+    return int(np.sign(value)) if abs(value) > TWO_SIDED * error + 1e-9 else 0
 
 
 def explanations(study: Twelve, *, particle: str = "pristine-1", shape: int = 32) -> list[tuple[str, ...]]:
