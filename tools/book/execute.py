@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,8 +188,9 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
         extra_arguments=["--log-level=ERROR"],  # a kernel warns about its own transport
     )
     start = time.perf_counter()
-    # A loop of its own, closed at the end: nbclient's blocking calls would leave one open in each thread.
-    asyncio.run(_run_cells(client, run, environment))
+    # In a thread where no other loop runs, by a loop that is closed at the end: nbclient's blocking calls leave one open.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(_run_cells(client, run, environment))).result()
     run.seconds = time.perf_counter() - start
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     data = {r["name"]: r["bytes"] for r in records(notebook, "data")}

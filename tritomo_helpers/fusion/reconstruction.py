@@ -245,7 +245,7 @@ def _settings(
     start = replace(START, state_sds=start_sds(data.mean_fractions))
     choice = choose_prior(coarse, start=start, grid=GRID, rng=rng, splits=splits, **options)
     priors = weigh_lengths(coarse, choice, lengths_nm=GRID["length_nm"], rng=rng, splits=splits)
-    return priors[0][0], priors, choice
+    return choice.prior if choice.prior.is_constant else priors[0][0], priors, choice
 
 
 def _detector(
