@@ -188,7 +188,7 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
         extra_arguments=["--log-level=ERROR"],  # a kernel warns about its own transport
     )
     start = time.perf_counter()
-    # In a thread where no other loop runs, by a loop that is closed at the end: nbclient's blocking calls leave one open.
+    # In a thread where no other loop runs, by a loop that is closed at the end: nbclient's blocking calls leave one.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: asyncio.run(_run_cells(client, run, environment))).result()
     run.seconds = time.perf_counter() - start
