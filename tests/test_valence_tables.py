@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tritomo_helpers.products import registry
+from tritomo_helpers.products.repeats import Repeats, stage_curves
 
 STAGES = ("pristine-1", "cycled-50-1", "cycled-100-1", "cycled-200-1")
 STATES = ("Mn4", "Mn3", "Mn2", "Co3")
@@ -60,18 +61,45 @@ def test_whole_particle_from_raw_counts(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_means_of_shells(stage):
-    found = table(f"shells-{stage}")
-    assert found["shell_error"].shape[0] == 20
-    assert (rms(found["shell_error"], (0, 2)) <= (1.3, 1.6, 1.0, 2.0)).all()
-    assert 0.88 <= np.mean(np.abs(found["shell_error"]) <= 1.96 * found["shell_sd"]) <= 0.98
+    repeats = Repeats(table(f"shells-{stage}"))
+    assert repeats.table["shell_error"].shape[0] == 20
+    assert (repeats.shell_rms <= (1.3, 1.6, 1.0, 2.0)).all()
+    assert 0.88 <= repeats.coverage <= 0.98
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_trends_with_depth_are_found_in_nearly_every_repeat(stage):
-    found = table(f"shells-{stage}")
-    difference, error = np.moveaxis(found["trend"], -1, 0)
-    right = np.sum(difference * np.sign(found["true_trend"]) > 1.96 * error, axis=0)
-    assert (right[CERTAIN] >= 19).all(), dict(zip(STATES, right.tolist(), strict=True))
+    trends_found = Repeats(table(f"shells-{stage}")).trends_found
+    assert (trends_found[CERTAIN] >= 19).all(), dict(zip(STATES, trends_found.tolist(), strict=True))
+
+
+def test_repeats_are_read_as_one_would_by_hand():
+    """Two repeats of two states in three shells: errors, intervals and trends are simple numbers."""
+    made = {
+        "state": np.array(["Mn4", "Co3"]),
+        "shell_error": np.array([[[1.0, -1, 1], [3, 3, 3]], [[1, 1, 1], [-3, -3, -3]]]),
+        "shell_sd": np.array([[[1.0, 1, 0.4], [1, 1, 2]], [[1, 1, 1], [2, 2, 2]]]),
+        "rms": np.array([[3.0, 1], [4, 1]]),
+        "constant": np.array([5.0, 2]),
+        # State 1 rises, state 2 falls: of the second repeat one has the wrong sign, the other too large an error.
+        "trend": np.array([[[10.0, 1], [-4, 1]], [[-10, 1], [-4, 3]]]),
+        "true_trend": np.array([9.0, -5]),
+        "truth": np.array([[80.0, 85, 90], [70, 70, 70]]),
+        "depth_nm": np.array([2.0, 6, 10]),
+        "volume": np.array([[[[1, 2], [3, 4]]], [[[50, 0], [-128, -128]]]], dtype=np.int8),
+    }
+    repeats = Repeats(made)
+    assert repeats.shell_rms == pytest.approx([1, 3])
+    assert repeats.coverage == pytest.approx(9 / 12), "one of the first state is too sure, two of the second"
+    assert repeats.voxel_error == pytest.approx([np.sqrt(12.5) / 5, 0.5])
+    assert repeats.trends_found.tolist() == [1, 1]
+    falling = repeats.tomogram("Co3").values
+    assert falling[0, 0].tolist() == [50.0, 0.0]
+    assert np.isnan(falling[0, 1]).all()
+    first, second = stage_curves({"fresh": repeats})
+    assert first.mean[0] == pytest.approx([81, 85, 91])
+    assert second.sd[0] == pytest.approx([3, 3, 3])
+    assert second.truth[0][1] == pytest.approx([70, 70, 70])
 
 
 @pytest.mark.parametrize(
@@ -86,9 +114,9 @@ def test_trends_with_depth_are_found_in_nearly_every_repeat(stage):
 )
 def test_voxels_beat_the_constant_map_and_any_choice_that_knows_the_truth(case, most):
     found = table(f"shells-{case}")
-    share = rms(found["rms"], 0) / found["constant"]
-    assert (share[CERTAIN] <= most).all()
-    assert share[1] <= 1.2
+    voxel_error = Repeats(found).voxel_error
+    assert (voxel_error[CERTAIN] <= most).all()
+    assert voxel_error[1] <= 1.2
     slope = np.nanmean(found["slope"], axis=0)[CERTAIN]
     assert ((slope >= 0.85) & (slope <= 1.15)).all()
     # A single repeat is off the mark by chance: cobalt of the fresh particle by 1.4 in the first.
