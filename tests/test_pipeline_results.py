@@ -145,7 +145,7 @@ def test_maps_of_the_null_have_the_counts_and_the_noise_of_the_recorded_ones():
     lines = chemistry.Lines(("O", "Mn"), maps, {}, np.broadcast_to(covariance, (*shape, 2, 2)).astype(np.float32), ())
     centered = Alignment(np.zeros((3, 2)), angles)
     aligned = mock.Mock(of_kept=centered)
-    several = [chemistry.homogeneous_maps(maps, lines, aligned, matter, rng=rng) for _ in range(40)]
+    several = [chemistry.null_maps(maps, lines, aligned, matter, rng=rng) for _ in range(40)]
     images = np.array([[null[el].images for null in several] for el in ("O", "Mn")])
     total = images.sum(axis=(3, 4)).mean(axis=1)
     expected = np.array([maps[el].images.sum(axis=(1, 2)) for el in ("O", "Mn")])

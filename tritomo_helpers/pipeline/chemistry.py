@@ -196,15 +196,12 @@ def _as_paper(result: Composition, lines: Lines, aligned: Aligned, density: Dens
     mean = {el: float(np.nanmean(values[el])) for el in lines.elements}
     rich = rich_shares(values)
     null = composition.reconstruct_paper(
-        homogeneous_maps(maps, lines, aligned, density.values * inside, rng=np.random.default_rng(0)),
+        null_maps(maps, lines, aligned, density.values * inside, rng=np.random.default_rng(0)),
         mask=inside,
         k=result.k_factors,
         image_masks=masks,
     )
-    shifted = {}
-    for el in rich:
-        silent = np.asarray(null.fractions[el].values, dtype=np.float32)
-        shifted[el] = silent + np.float32(mean[el] - np.nanmean(silent))
+    null_rich = {el: composition.shifted_rich_share(null.fractions[el].values, mean=mean[el]) for el in rich}
     said = (
         "spread and rich regions of single voxels are mostly noise at such doses: compare with the null",
         "the paper's chain leaves absorption in: profiles of oxygen rise or fall by a few at% from it",
@@ -216,7 +213,7 @@ def _as_paper(result: Composition, lines: Lines, aligned: Aligned, density: Dens
         standard_error=dict.fromkeys(lines.elements, float("nan")),
         shares=in_shells(values, particle.shells, density.voxel_size_nm, correlated_nm=correlated_nm),
         rich_share=rich,
-        null_rich_share=rich_shares(shifted),
+        null_rich_share=null_rich,
         warnings=(*result.warnings, *said),
     )
 
@@ -230,7 +227,7 @@ def rich_shares(values: Mapping[str, Floats32]) -> dict[str, float]:
     }
 
 
-def homogeneous_maps(
+def null_maps(
     maps: Mapping[str, TiltSeries], lines: Lines, aligned: Aligned, matter: Floats32, *, rng: np.random.Generator
 ) -> dict[str, TiltSeries]:
     """Return maps of a particle of one composition: counts, tilt by tilt, and noise of every pixel are as measured.
@@ -244,16 +241,17 @@ def homogeneous_maps(
     of_tilt = sum(np.nansum(series.images, axis=(1, 2), dtype=np.float64) for series in maps.values())
     counts = path * (of_tilt / path.sum(axis=(1, 2)))[:, None, None]
     covariance = lines.covariance.astype(np.float64)
-    spread, axes = np.linalg.eigh(covariance)
+    # Not by Cholesky's decomposition, which a pixel without counts does not have.
+    variances, directions = np.linalg.eigh(covariance)
     standard = rng.standard_normal(covariance.shape[:-1])
-    noise = np.einsum("...ab,...b->...a", axes, np.sqrt(np.maximum(spread, 0)) * standard)
+    noise = np.einsum("...ab,...b->...a", directions, np.sqrt(np.maximum(variances, 0)) * standard)
     total = sum(lines.totals.values())
     homogeneous = {}
     for number, el in enumerate(lines.elements):
         recorded = lines.intensities[el].replace(images=noise[..., number].astype(np.float32))
-        shaken = alignment.apply(recorded, aligned.of_kept)
+        on_axis = alignment.apply(recorded, aligned.of_kept)
         expected = counts * (lines.totals[el] / total)
-        homogeneous[el] = shaken.replace(images=shaken.images + expected.astype(np.float32))
+        homogeneous[el] = on_axis.replace(images=on_axis.images + expected.astype(np.float32))
     return homogeneous
 
 
