@@ -4,7 +4,7 @@ One engine for composition (elements) and valence (oxidation states). It knows n
 their forward weights come in; fractions with standard errors and the settings chosen for them come out.
 """
 
-from .choice import PriorChoice, choose_prior, reconstruct_fractions, split_by_fission
+from .choice import PriorChoice, choose_prior, split_by_fission
 from .coarse import halved, may_be_halved
 from .data import FractionData
 from .lengths import weigh_lengths
@@ -22,7 +22,6 @@ __all__ = [
     "halved",
     "match_sizes",
     "may_be_halved",
-    "reconstruct_fractions",
     "solve",
     "split_by_fission",
     "weigh_lengths",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..._typing import Floats32
 from ..._validation import check_option, check_shape, checked, fail
 from .data import FractionData, Operator
-from .posterior import FractionVolumes, Noise, Solver, solve
+from .posterior import Noise, Solver
 from .prior import Prior
 
 _TYPICAL_DEPTH_NM = 20.0
@@ -255,48 +255,3 @@ def _rising(values: list[Any]) -> bool:
     """Whether values are numbers of which each is larger than the one before."""
     numbers = all(isinstance(value, (int, float)) for value in values)
     return numbers and all(low < high for low, high in pairwise(values))
-
-
-@checked
-def reconstruct_fractions(
-    data: FractionData,
-    *,
-    start: Prior,
-    grid: Mapping[str, Sequence[Any]],
-    rng: np.random.Generator,
-    n_draws: int = 12,
-    **options: Any,
-) -> tuple[FractionVolumes, PriorChoice]:
-    """Choose the settings, then reconstruct with all counts.
-
-    Parameters
-    ----------
-    data : FractionData
-    start, grid, rng
-        See `choose_prior`.
-    n_draws : int, default 12
-        Draws for the standard errors.
-    **options
-        Of `choose_prior`.
-
-    Returns
-    -------
-    FractionVolumes
-    PriorChoice
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> density = np.ones((4, 4, 4), np.float32)
-    >>> unit = np.eye(2)[:, :, None, None, None] * np.ones((1, 4, 4))
-    >>> data = FractionData(
-    ...     np.ones((2, 1, 4, 4)), unit, np.zeros(1), density, density > 0, np.array([0.5, 0.5]), np.ones((2, 1))
-    ... )
-    >>> volumes, choice = reconstruct_fractions(
-    ...     data, start=Prior(), grid={"sd": (0.0, 0.05)}, rng=np.random.default_rng(1)
-    ... )
-    >>> bool(volumes.standard_errors.max() < 0.06)
-    True
-    """
-    choice = choose_prior(data, start=start, grid=grid, rng=rng, **options)
-    return solve(data, choice.prior, n_draws=n_draws, rng=rng), choice
