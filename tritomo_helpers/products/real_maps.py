@@ -68,7 +68,7 @@ def dust(
     density = tomography.reconstruct(ring, method="tv", weight=0.003, n_z=n_z).tomogram
     matter = Tomogram(np.maximum(density.values, 0), density.voxel_size_nm)
     inside = np.asarray(matter.values > 0.25 * np.quantile(matter.values, 0.99))
-    k = composition.k_factors_from_cross_sections(elements, beam_energy_kev=200.0)
+    k = composition.k_factors_from_cross_sections(elements, window_ev=window_ev, beam_energy_kev=200.0)
     data = fusion.fraction_data(checked, matter, inside, k_factors=k, absorption=False)
     report(0.9, "fractions")
     held_out[:, -2:] = _predicted(data)
