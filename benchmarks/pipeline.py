@@ -17,7 +17,13 @@ from pathlib import Path
 import numpy as np
 
 TABLE = Path(__file__).resolve().parents[1] / "tritomo_helpers" / "data" / "pipeline_cost.csv"
-CASES = {"base": (8, 32, 1), "twice the tilts": (16, 32, 1), "four times the pixels": (8, 64, 1), "two": (8, 32, 2)}
+CASES = {
+    "base": (8, 32, 1),
+    "twice the tilts": (16, 32, 1),
+    "two particles": (8, 32, 2),
+    "four times the pixels": (8, 64, 1),
+    "sixteen times the pixels": (8, 128, 1),
+}
 """Tilts, pixels along a side, particles."""
 
 

@@ -3,6 +3,8 @@
 import json
 import shutil
 import sys
+import threading
+import time
 from dataclasses import replace
 from unittest import mock
 
@@ -16,6 +18,7 @@ from tritomo_helpers.containers import TiltSeries, Tomogram
 from tritomo_helpers.pipeline import chemistry, spectra
 from tritomo_helpers.pipeline.process import _Keeper
 from tritomo_helpers.spectroscopy import references
+from tritomo_helpers.store import files
 
 
 @pytest.fixture
@@ -161,3 +164,19 @@ def test_results_never_replace_what_was_recorded(place):
     with pytest.raises(ValueError, match="out: expected a folder of its own for the results"):
         pipeline.process(place, out=place)
     assert {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()} == before
+
+
+def test_a_second_run_says_that_it_waits_for_the_first(place, tmp_path, capsys):
+    out = tmp_path / "results"
+    out.mkdir()
+    second = threading.Thread(target=pipeline.process, args=(place,), kwargs={"out": out})
+    said = ""
+    with files.locked(out / ".lock"):
+        second.start()
+        while "Another run writes to" not in said and second.is_alive():
+            time.sleep(0.05)
+            said += capsys.readouterr().err
+        assert "waiting until it has ended" in said
+        assert not (out / "summary.json").exists()
+    second.join()
+    assert (out / "summary.json").exists()

@@ -288,3 +288,11 @@ def test_a_forecast_is_what_its_parts_say():
     assert len(str(of_all).splitlines()) == len(of_all.rows())
     with pytest.raises(ValueError, match="false_positive_rate: expected between 0 and 1"):
         planning.forecast(scan, **CASE, false_positive_rate=1.0)
+
+
+def test_a_forecast_of_another_material_is_of_its_clusters_and_its_x_rays():
+    scan, ncm622 = Acquisition(), {"O": 2 / 3, "Mn": 0.2 / 3, "Co": 0.2 / 3, "Ni": 0.6 / 3}
+    of_all = planning.forecast(scan, **CASE, fractions=ncm622)
+    alone = planning.detectability(scan, **CASE, fractions=ncm622, false_positive_rate=[0.01])
+    assert of_all.clusters.snr == alone.snr != planning.forecast(scan, **CASE).clusters.snr
+    assert of_all.transmission == planning.transmission(particle_nm=170.0, fractions=ncm622)

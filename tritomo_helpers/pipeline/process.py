@@ -99,9 +99,21 @@ def process(
     folder = Path(out).expanduser()
     _check_out(folder, understood)
     folder.mkdir(parents=True, exist_ok=True)
-    with files.locked(folder / ".lock"):
+    with _alone_in(folder):
         _process(understood, folder, _Options(method, k_factors, sets), resume=resume, progress=progress)
     return folder
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder of results; say so if another run has it, and wait for its end."""
+    with files.locked_if_free(folder / ".lock") as free:
+        if free:
+            yield
+            return
+    sys.stderr.write(f"Another run writes to {folder}: waiting until it has ended.\n")
+    with files.locked(folder / ".lock"):
+        yield
 
 
 def _check_out(folder: Path, understood: Understood) -> None:

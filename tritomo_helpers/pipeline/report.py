@@ -124,8 +124,8 @@ def _name_of(stem: str, what: str) -> str:
     known = {
         "at_percent": "(at%)",
         "percent": "(% of its element)",
-        "rich_percent": "above 16.67 at% (% of voxels)",
-        "null_rich_percent": "above 16.67 at% in the null (% of voxels)",
+        "rich_percent": "above 16.7 at% (% of voxels)",
+        "null_rich_percent": "above 16.7 at% in the null (% of voxels)",
         "decay_nm": "inhomogeneity, decay length (nm)",
         "Mn4_coupling": "with Mn4+ at equal depth (correlation)",
         "Mn4_coupling_p": "with Mn4+ at equal depth (p)",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .._validation import check_positive, fail
+from .._validation import check_positive, checked, fail
 from ..simulation import Acquisition
 from .clusters import Detectability, detectability
 from .reach import Resolution, resolution, transmission
@@ -53,6 +53,7 @@ class Forecast:
         return "\n".join(f"{quantity:36s} {value}" for quantity, value in self.rows().items())
 
 
+@checked
 def forecast(
     acquisition: Acquisition,
     *,
@@ -60,6 +61,7 @@ def forecast(
     radius_nm: float,
     contrast_at_percent: float,
     element: str = "Mn",
+    fractions: Mapping[str, float] | None = None,
     n_clusters: float = 14.0,
     state: str = "Mn4",
     false_positive_rate: float = 0.01,
@@ -74,6 +76,8 @@ def forecast(
         Diameter of a round particle.
     radius_nm, contrast_at_percent, element, n_clusters
         Of the clusters, see `detectability`.
+    fractions : mapping of str to float, optional
+        Mean atomic fractions of the particle, for clusters and X-rays; NCM111 by default. Valence is that of NCM111.
     state : {"Mn4", "Mn3", "Mn2", "Co3", "Co2"}
         Of which the errors are wanted, in shells of two pixels.
     false_positive_rate : float, default 0.01
@@ -105,10 +109,11 @@ def forecast(
             radius_nm=radius_nm,
             contrast_at_percent=contrast_at_percent,
             element=element,
+            fractions=fractions,
             n_clusters=n_clusters,
             false_positive_rate=[rate],
         ),
         shell_errors(acquisition, particle_nm=particle_nm, state=state, shell_nm=2 * acquisition.pixel_size_nm),
         resolution(acquisition, particle_nm=particle_nm),
-        transmission(particle_nm=particle_nm),
+        transmission(particle_nm=particle_nm, fractions=fractions),
     )

@@ -122,6 +122,7 @@ def study_verdicts_null(report: Report, files: Files, *, n_particles: int, n_nul
 
     from .. import alignment, composition, fusion, io, particles, simulation
     from ..containers import Tomogram
+    from ..particles.verdicts import p_value
     from ..pipeline import chemistry, volumes
 
     truth = io.load_arrays(files["twin/pristine-1"]["truth"])
@@ -156,7 +157,7 @@ def study_verdicts_null(report: Report, files: Files, *, n_particles: int, n_nul
                 verdict = test(measured, shells, null_draws=found.null_volumes(name), level=0.5)
                 of_null = null.setdefault(f"{name} {what}", verdict.null)
                 tail = "upper" if what == "segregated" else "both"
-                row.append(particles.p_value(verdict.statistic, of_null, tail=tail))
+                row.append(p_value(verdict.statistic, of_null, tail=tail))
         p_values.append(row)
     return {"p_values": np.array(p_values), "statements": np.array(list(null))}
 
