@@ -133,7 +133,8 @@ def test_absorption_bends_a_flat_profile_by_more_than_the_flatness_that_was_seen
     bend = np.ptp((profiles["without"] - profiles["corrected"])[0])
     assert statements.absorption_bend(profiles) == pytest.approx(bend, abs=0.05)
     row = as_stated["oxygen flat within 1 at% excludes vacancies: absorption bends it less"]
-    assert row.verdict == ("holds" if bend < 1 else "is contradicted")
+    low, high = 0.9 * bend, 1.1 * bend  # mass absorption coefficients are known to 10 %
+    assert row.verdict == ("holds" if high < 1 else "is contradicted" if low > 1 else "is not shown")
 
 
 def test_without_particles_nothing_is_said():

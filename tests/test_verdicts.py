@@ -28,6 +28,16 @@ def test_without_a_null_nothing_is_said():
     assert (weighed.evidence, weighed.null, weighed.verdict) == ("3.0 at%", "none", "is not tested")
 
 
+@pytest.mark.parametrize(
+    ("measured", "error", "verdict"),
+    [(2.5, 0.4, "holds"), (2.5, 0.6, "is not shown"), (0.5, 0.4, "is contradicted"), (0.5, 0.6, "is not shown")],
+)
+def test_a_verdict_that_turns_within_the_error_of_the_number_is_none(measured, error, verdict):
+    weighed = teaching.weigh("a claim", measured, null=(1.0, 2.0), error=error, unit="at%", fmt=".1f")
+    assert weighed.verdict == verdict
+    assert weighed.evidence == f"{measured} ± {error} at%"
+
+
 def test_a_correction_upstream_changes_the_verdict():
     """From the committed table: what the chapter says of clusters turns if the null were quieter."""
     table = products.get("story/inhomogeneity")

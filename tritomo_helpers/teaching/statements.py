@@ -55,6 +55,8 @@ _CONCLUSIONS = {
 }
 WHAT_IF_COLUMNS = {"composition": tuple(_CONCLUSIONS)[:7], "valence": tuple(_CONCLUSIONS)[7:]}
 """Conclusions of ``study/what-if`` that each kind of table shows."""
+MASS_ABSORPTION_ERROR = 0.1
+"""Relative, of tabulated mass absorption coefficients for soft X-rays: that of the mismatch "absorption 10 % wrong"."""
 TWO_SIDED = 1.96
 """Standard errors on either side of a number that make its 95 % interval."""
 
@@ -92,8 +94,8 @@ def composition_statements(study: Twelve, spread: Arrays, absorption: Arrays) ->
             absorption_bend(absorption),
             null=(-1.0, 1.0),
             effect="within",
+            error=MASS_ABSORPTION_ERROR * abs(absorption_bend(absorption)),
             unit="at%",
-            fmt=".1f",
         ),
         *_among("after 200 cycles more rich voxels than the null of that mean and dose", study, excess, 200),
         *_at_rim(spread),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from .._validation import check_finite, check_ndim, check_option, fail
+from .._validation import check_finite, check_ndim, check_option, check_positive, fail
 from .claims import number_text
 from .tables import show_table
 
@@ -44,6 +44,7 @@ def weigh(
     *,
     null: Sequence[float] | None,
     effect: str = "above",
+    error: float = 0.0,
     unit: str = "",
     fmt: str = ".2f",
 ) -> Weighed:
@@ -58,6 +59,8 @@ def weigh(
         Interval of the same number where there is no effect, 95 % unless said otherwise; None where nobody made one.
     effect : {"above", "below", "within"}
         Where the number has to lie, against the null, if the claim is right; ``"within"`` is for claims of absence.
+    error : float, default 0
+        Of the measured number, where the null does not hold it: a verdict that turns within it "is not shown".
     unit, fmt : str
         For the text.
 
@@ -85,19 +88,28 @@ def weigh(
     """
     check_option(effect, "effect", tuple(SAYS))
     check_finite(measured, "measured")
-    evidence = number_text(measured, unit=unit, fmt=fmt).replace("\N{NO-BREAK SPACE}", " ")
+    check_positive(error, "error", zero_ok=True)
+    evidence = number_text(measured, unit=unit, fmt=fmt)
+    if error:
+        evidence = f"{number_text(measured, fmt=fmt)} ± {number_text(error, unit=unit, fmt=fmt)}"
+    evidence = evidence.replace("\N{NO-BREAK SPACE}", " ")
     if null is None:
         return Weighed(claim, evidence, "none", "is not tested")
     check_finite(null, "null")
     low, high = null
     if low > high:
         raise fail("null", expected="(low, high)", got=tuple(null), remedy="swap the two")
-    where = "above" if measured > high else "below" if measured < low else "within"
-    verdict = "holds" if where == effect else "is not shown" if where == "within" else "is contradicted"
+    verdicts = {_verdict(measured + off, low, high, effect) for off in (-error, error)}
+    verdict = verdicts.pop() if len(verdicts) == 1 else "is not shown"
     ends = [number_text(end, fmt=fmt) for end in (low, high)]
     half = (high - low) / 2
     distance = (measured - low - half) / half if half > 0 else np.nan
     return Weighed(claim, evidence, f"{ends[0]} to {ends[1]} {unit}".rstrip(), verdict, distance)
+
+
+def _verdict(measured: float, low: float, high: float, effect: str) -> str:
+    where = "above" if measured > high else "below" if measured < low else "within"
+    return "holds" if where == effect else "is not shown" if where == "within" else "is contradicted"
 
 
 def show_verdicts(weighed: Sequence[Weighed]) -> None:
