@@ -1,4 +1,4 @@
-"""The command line: ``python -m tritomo_helpers process | study | data list | fetch | verify | clean | page``."""
+"""The command line: ``python -m tritomo_helpers process | study | data list | fetch | verify | clean``."""
 
 import argparse
 import csv
