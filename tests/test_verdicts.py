@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tritomo_helpers import products, teaching
 
@@ -67,3 +68,17 @@ def test_interval_of_a_null_holds_the_next_draw_as_often_as_it_says():
     assert inside / 2000 == pytest.approx(0.95, abs=0.015)
     with pytest.raises(ValueError, match="draws: expected two or more"):
         teaching.null_interval([1.0])
+
+
+@pytest.mark.parametrize("kind", ["segregated", "depth trend"])
+def test_the_pipeline_finds_in_nothing_what_the_level_allows(kind):
+    """Of 200 particles 10 yeses are expected of each element: 14 allowed on average, and what chance does to one."""
+    table = products.get("study/verdicts-null")
+    of_kind = table["p_values"][:, [name.endswith(kind) for name in table["statements"]]]
+    yeses = (of_kind <= 0.05).sum(axis=0)
+    assert yeses.size == 4
+    assert 6 <= yeses.mean() <= 14
+    # One null serves all particles, which adds its own scatter; 1 % for the element that has most.
+    assert yeses.max() <= stats.binom.isf(0.01 / 8, 200, 0.05)
+    # Shares that are no more and no less than asked at every level, not at one.
+    np.testing.assert_allclose(np.quantile(of_kind, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.1)
