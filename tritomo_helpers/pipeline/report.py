@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ body { margin: 0 auto; max-width: 62rem; padding: 1rem; font: 1rem/1.5 system-ui
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
-.wide { overflow-x: auto; } pre { background: var(--soft); padding: .8rem; }
+.wide { overflow-x: auto; } .wide td { white-space: nowrap; } pre { background: var(--soft); padding: .8rem; }
 .warnings { border-left: .3rem solid var(--warn); padding: .1rem 1rem; background: var(--soft); }
 .warnings h2 { margin-top: .5rem; color: var(--warn); }
 figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; }
@@ -30,7 +31,9 @@ figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; }
 summary { font-weight: 600; margin: 1rem 0; cursor: pointer; } figcaption { font-size: .85rem; }
 """
 
-_WITH_INTERVAL = ("at_percent", "percent", "decay_nm", "Mn4_coupling")
+_WITH_INTERVAL = {"at_percent": 2, "percent": 1, "decay_nm": 0, "Mn4_coupling": 2}
+"""What has an interval, and the decimals that it is worth."""
+_SUPERSCRIPT = str.maketrans("234", "²³⁴")
 _NAMES = {
     "n_tilts": "tilts used",
     "volume_nm3": "volume (nm³)",
@@ -99,7 +102,7 @@ def _slices(volumes: Mapping[str, Tomogram], particle: str) -> list[str]:
             continue
         picture = viewer.show_volume(tomogram, alt=f"Three linked slices: {tomogram.quantity} of {particle}.").html
         is_open = " open" if name == "adf" else ""
-        title = html.escape(tomogram.quantity)
+        title = html.escape(_written(tomogram.quantity))
         pieces.append(f"<details{is_open}><summary>{title}</summary>{picture}</details>")
     return pieces
 
@@ -114,9 +117,11 @@ def _with_intervals(values: Mapping[str, float]) -> list[tuple[str, str]]:
             low, high = f"{key}_low", f"{key}_high"
         if key.endswith(("_low", "_high", "_low_nm", "_high_nm", "_standard_error")):
             continue
-        has_interval = low in values and high in values and what in _WITH_INTERVAL
-        interval = f" ({values[low]:,} to {values[high]:,})" if has_interval else ""
-        pairs.append((_NAMES.get(key) or _name_of(stem, what), f"{value:,}{interval}"))
+        text = f"{value:,}"
+        if low in values and high in values and what in _WITH_INTERVAL:
+            digits = _WITH_INTERVAL[what]
+            text = f"{value:.{digits}f} ({values[low]:.{digits}f} to {values[high]:.{digits}f})"
+        pairs.append((_NAMES.get(key) or _name_of(stem, what), text))
     return pairs
 
 
@@ -127,15 +132,20 @@ def _name_of(stem: str, what: str) -> str:
         "rich_percent": "above 16.7 at% (% of voxels)",
         "null_rich_percent": "above 16.7 at% in the null (% of voxels)",
         "decay_nm": "inhomogeneity, decay length (nm)",
-        "Mn4_coupling": "with Mn4+ at equal depth (correlation)",
-        "Mn4_coupling_p": "with Mn4+ at equal depth (p)",
+        "Mn4_coupling": "with Mn⁴⁺ at equal depth (correlation)",
+        "Mn4_coupling_p": "with Mn⁴⁺ at equal depth (p)",
     }
-    return f"{stem} {known.get(what, what.replace('_', ' '))}"
+    return f"{_written(stem)} {known.get(what, what.replace('_', ' '))}"
+
+
+def _written(name: str) -> str:
+    """Return Mn4 as Mn⁴⁺ and leave elements and other words alone."""
+    return re.sub(r"\b(Mn|Co)([234])\b", lambda m: m[1] + m[2].translate(_SUPERSCRIPT) + "⁺", name)
 
 
 def _label(quantity: str) -> str:
     name, _, unit = quantity.partition("_")
-    return f"{name} (at%)" if unit == "at_percent" else f"{name} (% of its element)"
+    return f"{_written(name)} (at%)" if unit == "at_percent" else f"{_written(name)} (% of its element)"
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -151,13 +161,14 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the statements beside their nulls."""
     if not verdicts:
         return []
-    head = ("statement", "measured", "95 % of the null", "unit", "p", "verdict")
+    head = ("statement", "verdict", "p", "measured", "95 % of the null", "unit")
     lines = []
     for verdict in verdicts:
         low, high = verdict["null"]
         said = "yes" if verdict["positive"] else "not beyond the null"
-        cells = (verdict["statement"], verdict["measured"], f"{low:g} to {high:g}", verdict["unit"], verdict["p_value"])
-        lines.append("".join(f"<td>{html.escape(str(cell))}</td>" for cell in (*cells, said)))
+        numbers = (f"{verdict['measured']:.3g}", f"{low:.3g} to {high:.3g}", verdict["unit"])
+        cells = (_written(verdict["statement"]), said, f"{verdict['p_value']:.3f}", *numbers)
+        lines.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     return [
         "<h2>Verdicts</h2>",
@@ -177,10 +188,10 @@ def _profile_figure(columns: Mapping[str, Floats], name: str) -> str:
     known = error is not None and bool(np.isfinite(error).any())
     mean, bars = columns[name], 1.96 * error if error is not None and known else columns[f"{quantity}_sd"]
     meaning = "95 % interval of the mean" if known else "standard deviation of its voxels"
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.7, 2.5), layout="constrained")
     axes = figure.add_subplot()
     color = plotting.color_of("ADF" if quantity == "density" else quantity.split("_")[0])
-    axes.errorbar(columns["depth_nm"], mean, bars, color=color, marker="o")
+    axes.errorbar(columns["depth_nm"], mean, bars, color=color, marker="o", markersize=4)
     axes.set(xlabel="depth (nm)", ylabel=label)
     picture = io.BytesIO()
     # Without a date and with ids that do not change, so that the same result gives the same file.
