@@ -71,29 +71,29 @@ def test_hyperspy_opens_what_was_saved(tmp_path):
 # --- ETSpy and pyEELSMODEL -----------------------------------------------------------------------------------------
 
 
-def etspy_stack(tilts_deg=None):
-    """Return a signal as ETSpy 1.3 makes it: the axis counts, in "degrees", and the angles are in the metadata."""
-    import hyperspy.api as hs
+def etspy_stack(**tilts):
+    from etspy.base import TomoStack
 
-    axes = [{"name": "Projections", "units": "degrees", "size": 4, "navigate": True}]
-    axes += [{"name": name, "units": "nm", "size": n, "scale": 2.0} for name, n in (("y", 5), ("x", 6))]
-    stack = hs.signals.Signal2D(chiral_stack(), axes=axes)
-    stack.metadata.set_item("Tomography.tiltaxis", 0)
-    if tilts_deg is not None:
-        stack.metadata.set_item("Tomography.tilts", hs.signals.Signal1D(np.array(tilts_deg)[:, None]))
+    stack = TomoStack(chiral_stack(), **tilts)
+    for axis in stack.axes_manager.signal_axes:
+        axis.units, axis.scale = "nm", 2.0
     return stack
 
 
 def test_an_etspy_stack_comes_with_its_own_angles(tmp_path):
-    stack = etspy_stack(TILTS_DEG)
+    stack = etspy_stack(tilts=np.array(TILTS_DEG))
     stack.save(tmp_path / "a.hspy")
     for series in (io.from_hyperspy(stack), io.load_tilt_series(tmp_path / "a.hspy")):
         assert series.tilt_angles_deg.tolist() == TILTS_DEG
         assert np.array_equal(series.images, chiral_stack())
         assert series.pixel_size_nm == 2.0
+    again = TiltSeries(chiral_stack(), TILTS_DEG, 2.0, "ADF")
+    theirs = etspy_stack(tilts=np.asarray(again.tilt_angles_deg))
+    assert np.array_equal(theirs.data, stack.data)
+    assert np.array_equal(theirs.tilts.data, stack.tilts.data)
 
 
-def test_a_count_of_projections_is_not_taken_for_degrees(tmp_path):
+def test_neither_a_count_of_projections_nor_zeros_are_taken_for_degrees(tmp_path):
     stack = etspy_stack()
     stack.save(tmp_path / "a.hspy")
     for load in (lambda: io.from_hyperspy(stack), lambda: io.load_tilt_series(tmp_path / "a.hspy")):
@@ -101,11 +101,18 @@ def test_a_count_of_projections_is_not_taken_for_degrees(tmp_path):
             load()
 
 
-def test_arrays_go_to_pyeelsmodel_as_they_are():
-    """Its MultiSpectrum.from_numpy takes (y, x, energy) and the energies, and gives them back as `multidata`."""
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # its own import of SciPy
+def test_arrays_go_to_pyeelsmodel_and_come_back_as_they_are():
+    """A spectrum image is (y, x, energy) there."""
+    from pyEELSMODEL.api import MultiSpectrum
+
     energy_ev = 440 + 0.3 * np.arange(8)
     counts = np.arange(2 * 3 * 8, dtype=np.float32).reshape(1, 2, 3, 8)
     series = SpectrumTiltSeries(counts, [12.5], energy_ev, 2.0, "EELS core-loss")
+    theirs = MultiSpectrum.from_numpy(series.counts[0], series.energy_ev)
+    back = SpectrumTiltSeries(theirs.multidata[None], [12.5], theirs.energy_axis, 2.0, "EELS core-loss")
+    assert np.array_equal(back.counts, series.counts)
+    np.testing.assert_allclose(back.energy_ev, energy_ev, rtol=1e-12)  # it keeps offset and dispersion
     signal = io.to_hyperspy(series).inav[:, :, 0]  # its load_hspy reads one spectrum image
     assert np.array_equal(signal.data, series.counts[0])
     assert signal.axes_manager.signal_axes[0].axis == pytest.approx(energy_ev, abs=1e-9)

@@ -20,7 +20,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 
 lock=requirements-dev-lock.txt
-echo "Installing $(grep -c '==' "$lock") locked packages (about 2.3 GB on disk, half a minute with uv, a few with pip) ..."
+echo "Installing $(grep -c '==' "$lock") locked packages (about 2.4 GB on disk, half a minute with uv, a few with pip) ..."
 # uv itself comes from the same lock, so it is checked by hash as well.
 awk '/^uv==/ {found = 1} found {print} found && !/\\$/ {exit}' "$lock" > .venv/uv-lock.txt
 if .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv-lock.txt 2>/dev/null \

@@ -133,8 +133,11 @@ def checked(angles: Any, source: str, path: Path | None, *, n: int) -> NDArray[n
 def _inside(stored: Stored, path: Path) -> NDArray[np.float64] | None:
     """Return the angles that the file itself states, in degrees."""
     index = stored.index("tilt")
-    if stored.angles_deg is not None or index is None:
-        return stored.angles_deg
+    if stored.angles_deg is not None:
+        # ETSpy gives a stack zeros where it does not know the angles.
+        return stored.angles_deg if stored.angles_deg.size == 1 or np.ptp(stored.angles_deg) > 0 else None
+    if index is None:
+        return None
     axis = stored.axes[index]
     if axis.values_deg is None:
         return _without_units(axis, path)
