@@ -246,7 +246,7 @@ def test_bad_options_are_refused(volume, series):
 
 def test_no_label_and_no_setting_breaks_a_page():
     shown = viewer.Viewer(
-        "sweep", "Shown.", {"label": "<!-- </script> <b>", "setting": float("nan"), "ends": (1, np.inf)}, b""
+        "sweep", "Shown.", {"label": "<!-- </script> <b>", "setting": float("nan"), "ends": (1, np.inf)}, bytes
     )
     script = shown.html.partition('type="application/json">')[2].partition("</script>")[0]
     read = json.loads(script)

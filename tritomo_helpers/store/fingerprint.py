@@ -278,8 +278,13 @@ def _selected(module: _Module, name: str | None, *, acting: bool) -> list[ast.st
     return [*module.bindings[name], *(module.effects if acting else ())]
 
 
-def _needs(statement: ast.stmt, module: _Module, package: Path) -> Iterator[_Need]:
-    """Yield what a statement names: of its own module, and through imports in it of others."""
+@functools.cache
+def _needs(statement: ast.stmt, module: _Module, package: Path) -> tuple[_Need, ...]:
+    """Return what a statement names: of its own module, and through imports in it of others."""
+    return tuple(_named(statement, module, package))
+
+
+def _named(statement: ast.stmt, module: _Module, package: Path) -> Iterator[_Need]:
     inner = {
         name: (source, target)
         for node in ast.walk(statement)
@@ -349,6 +354,7 @@ def _data_files(modules: Mapping[str, Any], package: Path) -> dict[str, str]:
     }
 
 
+@functools.cache
 def _bare(node: ast.AST) -> str:
     """Return code as text without comments, layout and docstrings, the same in every version of Python."""
     return json.dumps(_plain(node), separators=(",", ":"))

@@ -114,7 +114,8 @@ def show_turntable(
         "secondsPerTurn": _SECONDS_PER_TURN,
         "widthNm": 2 * half_nm * len(names),
     }
-    return Viewer("sweep", alt, config, pictures[0][1])
+    first = pictures[0][1]
+    return Viewer("sweep", alt, config, lambda: first)
 
 
 def _checked(rows: Mapping[str, Mapping[str, Tomogram]]) -> list[str]:

@@ -1,11 +1,13 @@
 """The HTML around a viewer: one element, its data, its style and its script, nothing from outside."""
 
 import base64
+import functools
 import html
 import io
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -65,22 +67,31 @@ class Viewer:
         What a reader who does not see it needs to know.
     config : dict
         What the script needs, ready for JSON.
-    still : bytes
-        The same as a PNG: seen where scripts do not run (GitHub, print, an untrusted notebook).
+    draw : callable
+        Returns the first view as a PNG; called once, when it is asked for.
     """
 
     kind: str
     alt: str
     config: dict[str, Any]
-    still: bytes
+    draw: Callable[[], bytes] = field(repr=False)
+
+    @functools.cached_property
+    def still(self) -> bytes:
+        """The first view as a PNG: seen where scripts do not run (GitHub, print, an untrusted notebook)."""
+        return self.draw()
+
+    @property
+    def data(self) -> str:
+        """What the script reads, as JSON that may stand in a page."""
+        config = _without_nan(self.config | {"css": asset("viewer.css")})
+        text = json.dumps(config, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # Inside a script element neither "</script" nor "<!--" may stand, in a label or anywhere else.
+        return text.replace("<", "\\u003c")
 
     @property
     def html(self) -> str:
         """The element with everything it needs, to be placed anywhere in a page."""
-        config = _without_nan(self.config | {"css": asset("viewer.css")})
-        data = json.dumps(config, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        # Inside a script element neither "</script" nor "<!--" may stand, in a label or anywhere else.
-        data = data.replace("<", "\\u003c")
         alt = html.escape(self.alt, quote=True)
         still = base64.b64encode(self.still).decode("ascii")
         function = f"mount{self.kind.capitalize()}"
@@ -89,7 +100,7 @@ class Viewer:
             f'<div class="tritomo-viewer" data-kind="{self.kind}" role="group" aria-label="{alt}">'
             f"<style>{asset('page.css')}</style>"
             f'<img class="still" alt="{alt}" src="data:image/png;base64,{still}">'
-            f'<script type="application/json">{data}</script></div>\n'
+            f'<script type="application/json">{self.data}</script></div>\n'
             f"<script>{script}mountAll({{ {self.kind}: {function} }});\n}})();</script>"
         )
 

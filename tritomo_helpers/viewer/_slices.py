@@ -1,5 +1,6 @@
 """Linked slices through tomograms and tilt series."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -281,12 +282,16 @@ def _viewer(
         "stretch": axes[0]["name"] == "tilt",
         "help": _HELP,
     }
-    still = _still(volumes, labels, axes, planes, title=title, limits=(low, high), cmap=cmap, exponent=exponent)
-    return Viewer("slices", alt, config, still)
+    starts = [axis.get("start", n // 2) for axis, n in zip(axes, volumes[0].shape, strict=True)]
+    scale = 10.0**exponent
+    first = [[np.take(v, starts[p["through"]], axis=p["through"]) / scale for p in planes] for v in volumes]
+    shown = (low / scale, high / scale)
+    draw = functools.partial(_still, first, labels, axes, planes, title=title, limits=shown, cmap=cmap)
+    return Viewer("slices", alt, config, draw)
 
 
 def _still(
-    volumes: Sequence[NDArray[Any]],
+    first: Sequence[Sequence[NDArray[Any]]],
     labels: Sequence[str],
     axes: list[dict[str, Any]],
     planes: list[dict[str, Any]],
@@ -294,19 +299,17 @@ def _still(
     title: str,
     limits: tuple[float, float],
     cmap: str,
-    exponent: int,
 ) -> bytes:
-    """Draw the first view as a picture, for where scripts do not run."""
+    """Draw the first slices (volume, plane), rows `down` and columns `across`, for where scripts do not run."""
     from matplotlib.figure import Figure
 
-    low, high = (value / 10.0**exponent for value in limits)
-    figure = Figure(figsize=(2.4 * len(planes) + 0.8, 2.5 * len(volumes) + 0.2), layout="constrained")
-    grid = figure.subplots(len(volumes), len(planes), squeeze=False)
-    for row, values, label in zip(grid, volumes, labels, strict=True):
-        for ax, plane in zip(row, planes, strict=True):
+    low, high = limits
+    figure = Figure(figsize=(2.4 * len(planes) + 0.8, 2.5 * len(first) + 0.2), layout="constrained")
+    grid = figure.subplots(len(first), len(planes), squeeze=False)
+    for row, images, label in zip(grid, first, labels, strict=True):
+        for ax, plane, image in zip(row, planes, images, strict=True):
             through = axes[plane["through"]]
-            index = through.get("start", values.shape[plane["through"]] // 2)
-            image = np.take(values, index, axis=plane["through"]) / 10.0**exponent  # rows are `down`, columns `across`
+            index = through.get("start", len(through["values"]) // 2)
             x, y = (np.asarray(axes[plane[k]]["values"]) for k in ("across", "down"))
             half = (np.ptp(x) / max(x.size - 1, 1) / 2, np.ptp(y) / max(y.size - 1, 1) / 2)
             extent = (x[0] - half[0], x[-1] + half[0] + 1e-9, y[-1] + half[1] + 1e-9, y[0] - half[1])

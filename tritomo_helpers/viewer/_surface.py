@@ -4,6 +4,7 @@ Drawn by about 150 lines of script with a depth buffer, not by plotly: its libra
 page may weigh, and WebGL allows only some sixteen views on a page and none where it is switched off.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,7 +141,8 @@ def show_surface(
     }
     if scale:
         config["bar"] = scale.bar
-    return Viewer("surface", alt, config, _still(stills, radius, tilt_deg, elevation_deg, scale))
+    draw = functools.partial(_still, stills, radius, tilt_deg, elevation_deg, scale)
+    return Viewer("surface", alt, config, draw)
 
 
 def _check_labels(options: Mapping[str, Any], parts: Mapping[str, Tomogram]) -> None:

@@ -1,5 +1,6 @@
 """A figure for every value of a parameter, computed beforehand, with sliders that work."""
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -211,7 +212,7 @@ def sweep(
     if pixel_size_nm is not None and isinstance(made[0], np.ndarray):
         config["widthNm"] = made[0].shape[1] * check_positive(pixel_size_nm, "pixel_size_nm", remedy="give it in nm")
     middle = int(np.ravel_multi_index([n // 2 for n in shape], shape))
-    return Viewer("sweep", alt, config, to_png(encoded[middle][0]))
+    return Viewer("sweep", alt, config, functools.partial(to_png, encoded[middle][0]))
 
 
 def _has_order(choices: Sequence[Any]) -> bool:
