@@ -17,7 +17,7 @@ help: ## Show this list
 book: .venv/.installed ## Run every chapter and build the pages; STRICT=1 fails where data cannot be had
 	@OMP_NUM_THREADS=1 $(PY) tools/build_book.py --jobs 2 $(if $(filter 1,$(STRICT)),--strict)
 
-test: .venv/.installed ## Run the tests (about 5 minutes)
+test: .venv/.installed ## Run the tests (under 3 minutes on 2 cores)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not acceptance" --numprocesses 2 --dist loadfile
 
 acceptance: .venv/.installed ## Run the slow scientific checks and the checks of the built pages; CASE= as for bench

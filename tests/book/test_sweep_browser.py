@@ -7,7 +7,7 @@ from tests.book.viewer_page import pixels_of
 from tritomo_helpers import viewer
 from tritomo_helpers.containers import Tomogram
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.acceptance]
 
 
 def test_sweep_shows_the_frame_of_its_sliders(show):

@@ -14,7 +14,7 @@ from tests.book.viewer_page import PIXEL_NM, SHAPE, assert_shows, center_of, fie
 from tritomo_helpers import viewer
 from tritomo_helpers.containers import TiltSeries, Tomogram
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.acceptance]
 PLANES = [(2, 1), (2, 0), (1, 0)]  # across, down
 
 
