@@ -29,10 +29,10 @@ lint: .venv/.installed ## Check style, types, import layers and that notebooks a
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
-	@$(PY) -m nbstripout --keep-id --verify book/*.ipynb && echo "Notebooks: stripped."
+	@$(PY) -m nbstripout --keep-id --verify book/*.ipynb examples/*.ipynb && echo "Notebooks: stripped."
 
 format: .venv/.installed ## Bring code and notebooks into shape
-	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . ; $(PY) -m nbstripout --keep-id book/*.ipynb
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . ; $(PY) -m nbstripout --keep-id book/*.ipynb examples/*.ipynb
 
 bench: .venv/.installed ## Compare with other packages on this machine; CASE=file.npz for a case of your own
 	@CASE="$(CASE)" $(PY) -m benchmarks

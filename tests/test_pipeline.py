@@ -318,6 +318,34 @@ def test_the_job_array_of_the_example_does_one_particle_a_job(done, tmp_path):
         )
 
 
+def run_template(source, folder):
+    """Run the template notebook on a source as a script would, in a folder of its own; return what it prints."""
+    notebook = json.loads((pathlib.Path(__file__).parents[1] / "examples" / "your_particle.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join(cells)
+    assert code.count('source = "twin/tiny"') == 1
+    script = folder / "template.py"
+    script.write_text("import matplotlib\n\nmatplotlib.use('Agg')\n" + code.replace('"twin/tiny"', repr(source)))
+    ran = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_template_runs_on_a_folder_with_adf_alone(done, tmp_path):
+    said = run_template(str(done[0]), tmp_path)
+    assert "no composition: no EDS in the source" in said
+    assert "volume_nm3" in said
+    assert str(tmp_path / "results" / done[0].name / "report.html") in said
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("source", ["twin/tiny", "openNCEM_L2083_eds_tilt_10deg"])
+def test_the_template_runs_on_datasets_of_the_manifest(source, tmp_path):
+    said = run_template(source, tmp_path)
+    assert "O_at_percent" in said
+    assert ("Mn4 depth trend" in said) is (source == "twin/tiny")
+
+
 def test_vti_is_opened_by_the_reader_of_vtk(done):
     """By its modules for files and arrays alone: `import vtk` asks for a display."""
     from vtkmodules.util.numpy_support import vtk_to_numpy

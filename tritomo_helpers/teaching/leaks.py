@@ -70,7 +70,7 @@ def rows(tables: Mapping[str, Arrays]) -> list[tuple[str, ...]]:
     """
     said = judged(tables)
     return [
-        (statement, *(_word(said[statement, control], control in true) for control in tables))
+        (statement.replace("Mn4", "Mn⁴⁺"), *(_word(said[statement, control], control in true) for control in tables))
         for statement, true in STATEMENTS.items()
     ]
 
