@@ -2,12 +2,16 @@
 
 Run with ``python -m benchmarks.valence``: one simulated image of 4,096 spectra, both in the same process. The peer gets
 spectra whose zero loss is aligned, the same references and its own background, edges, convolution and linear fit, as
-its examples show. ``LARGE=1`` times a series of 61,440 spectra instead (zero loss, kernels, calibration, fit).
+its examples show; ``--write`` keeps the table that the page "Performance" shows. ``LARGE=1`` times a series of 61,440 spectra
+instead (zero loss, kernels, calibration, fit).
 """
 
+import argparse
+import csv
 import os
 import resource
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,7 @@ from tritomo_helpers.spectroscopy import references
 
 STATES = ("Mn4", "Mn3", "Mn2", "Co3", "Co2", "Ni2")
 SEED = 9
+TABLE = Path(__file__).resolve().parents[1] / "tritomo_helpers" / "data" / "valence_cost.csv"
 
 
 def scan(particle: str, **settings: Any) -> Acquired:
@@ -63,8 +68,8 @@ def peer(low: SpectrumTiltSeries, core: SpectrumTiltSeries, *, use_weights: bool
     return {state: fitter.coeff_matrix[:, :, i] for state, i in index.items()}, seconds
 
 
-def beside_the_peer(particle: str) -> None:
-    """Print milliseconds of processor a spectrum, and what the whole particle and its pixels are off by."""
+def beside_the_peer(particle: str) -> list[dict[str, Any]]:
+    """Print and return milliseconds of processor a spectrum, and what the particle and its pixels are off by."""
     got = scan(particle, tilt_angles_deg=(0.0,))
     n = got.core_loss.counts[..., 0].size
     atoms = {s: np.nansum(got.truth["density"] * got.truth[s[:2]] * got.truth[s], axis=0) for s in STATES[:5]}
@@ -72,7 +77,7 @@ def beside_the_peer(particle: str) -> None:
     start = time.process_time()
     maps = valence.fit_spectra(got.core_loss, got.low_loss, references="crystal-field")
     ours_s = time.process_time() - start
-    rows = {"tritomo": ({s: maps.amplitudes[s].images[0] for s in STATES}, ours_s)}
+    found = {"tritomo": ({s: maps.amplitudes[s].images[0] for s in STATES}, ours_s)}
     try:
         low, core, _ = eels.align_zero_loss(got.low_loss, got.core_loss)
         # Its convolution needs an even number of channels, the same of both.
@@ -80,23 +85,28 @@ def beside_the_peer(particle: str) -> None:
         low, core = (x.replace(counts=x.counts[..., :even], energy_ev=x.energy_ev[:even]) for x in (low, core))
         for weights in (False, True):
             name = f"pyEELSMODEL{', weighted' if weights else ''}"
-            rows[name] = peer(low, core, use_weights=weights)
+            found[name] = peer(low, core, use_weights=weights)
     except ImportError:
         print("pyEELSMODEL is not installed: pip install pyEELSMODEL==1.0.9")
     thick = np.where(sum(atoms.values()) > 0.3 * sum(atoms.values()).max(), True, False)
-    print(f"{particle}, {n} spectra; percent minus truth, whole particle (rms of the pixels, thick part)")
-    for name, (amounts, seconds) in rows.items():
+    print(f"{particle}, {n} spectra; percent minus truth, whole particle (rms of the pixels), thick part")
+    rows = []
+    for name, (amounts, seconds) in found.items():
         of_image = shares({s: a[thick] for s, a in amounts.items()})
         here = shares({s: a[thick] for s, a in atoms.items()})
-        text = []
+        row: dict[str, Any] = {"particle": particle, "method": name, "spectra": n, "ms": 1e3 * seconds / n}
         for s in STATES[:4]:
             element = sum(amounts[t][thick] for t in amounts if t[:2] == s[:2])
             truth = atoms[s][thick] / sum(atoms[t][thick] for t in atoms if t[:2] == s[:2])
             # In units of the mean amount, or a pixel with next to nothing would decide.
             error = (amounts[s][thick] - truth * element) / element.mean()
-            text.append(f"{s} {of_image[s] - here[s]:+6.2f} ({100 * error.std():5.1f})")
-        print(f"{name:<24}{1e3 * seconds / n:8.3f} ms a spectrum   " + "  ".join(text))
+            row[f"{s}_off"] = of_image[s] - here[s]
+            row[f"{s}_rms"] = 100 * float(np.sqrt(np.mean(error**2)))
+        rows.append(row)
+        text = "  ".join(f"{s} {row[f'{s}_off']:+6.2f} ({row[f'{s}_rms']:5.1f})" for s in STATES[:4])
+        print(f"{name:<24}{row['ms']:8.3f} ms a spectrum   {text}")
     print(f"truth {', '.join(f'{s} {true[s]:.1f}' for s in STATES[:4])}\n")
+    return rows
 
 
 def whole_series(particle: str) -> None:
@@ -115,9 +125,21 @@ def whole_series(particle: str) -> None:
         )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the comparison, or with ``LARGE=1`` the time of a series."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
     if os.environ.get("LARGE"):
         whole_series("pristine-1")
-    else:
-        beside_the_peer("pristine-1")
-        beside_the_peer("cycled-200-1")
+        return
+    rows = beside_the_peer("pristine-1") + beside_the_peer("cycled-200-1")
+    if arguments.write:
+        with TABLE.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows([{k: v if isinstance(v, str) else f"{v:.4g}" for k, v in row.items()} for row in rows])
+
+
+if __name__ == "__main__":
+    main()
