@@ -39,6 +39,13 @@ def test_sweep_shows_the_frame_of_its_sliders(show):
     assert page.locator("output").all_inner_texts() == ["50", "7"]
 
 
+def test_slider_with_a_long_name_can_be_moved_on_a_phone(show):
+    label = "dose (counts at the peak, for 15 tilts)"
+    page = show(viewer.sweep([np.eye(4)] * 3, alt="Lines.", labels={"dose": label}, dose=[1, 2, 3]))
+    page.set_viewport_size({"width": 390, "height": 700})
+    assert page.get_by_role("slider", name=label).bounding_box()["width"] > 120
+
+
 # As base64: a million numbers as a JSON list take the driver twenty seconds.
 def test_sweep_has_buttons_where_a_setting_has_no_order(show):
     frames = [np.eye(4), 2 * np.eye(4)]
