@@ -2,8 +2,8 @@
 
 Run with ``python -m benchmarks.valence``: one simulated image of 4,096 spectra, both in the same process. The peer gets
 spectra whose zero loss is aligned, the same references and its own background, edges, convolution and linear fit, as
-its examples show; ``--write`` keeps the table that the page "Performance" shows. ``LARGE=1`` times a series of 61,440 spectra
-instead (zero loss, kernels, calibration, fit).
+its examples show; ``--write`` keeps the table that the page "Performance" shows. ``LARGE=1`` times a series of 61,440
+spectra instead (zero loss, kernels, calibration, fit).
 """
 
 import argparse
