@@ -25,3 +25,16 @@ def test_the_crystals_have_manganese_outside_and_cobalt_inside():
     assert fused[0] < 0.25 < 0.5 < fused[-1]
     # What fusion smooths it takes from the contrast: never more than the counts hold.
     assert fused[-1] - fused[0] < counts[-1] - counts[0]
+
+
+def test_left_out_tilts_of_the_dust_rank_methods_above_the_noise():
+    table = products.get("study/dust")
+    miss = dict(zip(table["methods"].tolist(), table["held_out"].T, strict=True))
+    assert table["extended"] == "both"
+    assert table["elements"].tolist() == ["O", "Mg", "Si", "Fe"]
+    for method, of_elements in miss.items():
+        assert (of_elements > table["noise"]).all(), method
+    # Smoothness helps where counts are few; a map of one composition explains next to nothing.
+    assert (miss["tv"] <= np.minimum(miss["sirt"], miss["wbp"])).all()
+    assert (miss["constant"] > 0.9).all()
+    assert (miss["tv"][:3] < 0.45).all()
