@@ -27,6 +27,7 @@ from . import fused as _fused  # noqa: F401
 from . import planning_check as _planning_check  # noqa: F401
 from . import real_maps as _real_maps  # noqa: F401
 from . import recipes as _recipes  # noqa: F401
+from . import slices as _slices  # noqa: F401
 from . import story as _story  # noqa: F401
 from . import study as _study  # noqa: F401
 from . import tomography_recipes as _tomography  # noqa: F401
