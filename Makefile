@@ -4,7 +4,7 @@ export PYTHONUNBUFFERED = 1
 # Empty, so that compiled modules are kept: without them every kernel and every test process compiles for seconds.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help book test lint format acceptance bench products study canary offline serve lab lock clean
+.PHONY: help book test lint format acceptance bench products study canary mutants offline serve lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -45,6 +45,9 @@ study: .venv/.installed ## Compute the tables of the study: twelve particles, bo
 
 canary: .venv/.installed ## Try the newest dependencies on two Pythons, and the pages without Jupyter Book (by hand)
 	@$(PY) tools/canary.py
+
+mutants: .venv/.installed ## Change lines of the package and see that tests fail (by hand); ONLY="eds 12" picks lines
+	@OMP_NUM_THREADS=1 $(PY) tools/mutants.py $(ONLY)
 
 offline: .venv/.installed ## Zip an edition of the book that needs no network
 	@$(PY) tools/build_book.py --offline

@@ -11,6 +11,7 @@ from skimage.filters import threshold_otsu
 
 from tests.ellipsoids import ANGLES, ellipsoids, lamella, noisy, project, rms, series, shape_matrix
 from tritomo_helpers import alignment, datasets, io, phantoms, simulation, tilt_series, tomography
+from tritomo_helpers.alignment import _matching
 from tritomo_helpers.containers import SpectrumTiltSeries
 
 
@@ -257,6 +258,22 @@ def test_a_moved_specimen_changes_the_shifts_by_the_gauge_only():
     assert np.allclose(difference[:, 0], -3.0, atol=0.02)
     assert np.allclose(difference[:, 1], -(2.0 * np.cos(theta) + 1.5 * np.sin(theta)), atol=0.02)
     assert np.abs(alignment.remove_gauge(difference, ANGLES)).max() < 0.02
+
+
+def test_matching_leaves_the_specimen_where_the_start_puts_it():
+    rng = np.random.default_rng(1)
+    images = project(ellipsoids(rng, n=6, radius=9.0), ANGLES, (32, 32))
+    theta = np.deg2rad(ANGLES)
+    off_the_middle = np.stack([np.full(15, 1.5), np.cos(theta) - 0.5 * np.sin(theta)], axis=1)
+    start = off_the_middle + 0.5 * rng.normal(size=(15, 2))
+    matched = _matching.refine(
+        images, ANGLES, start, 0.0, window=np.ones((32, 32)), half_depth_px=16, half_width_px=16, n_rounds=3
+    )
+    change = matched.shifts_px - start
+    assert abs(change[:, 0].mean()) < 1e-9  # along the axis
+    assert np.abs(change[:, 1] @ np.stack([np.cos(theta), np.sin(theta)], axis=1)).max() < 1e-9
+    left = np.std(alignment.remove_gauge(matched.shifts_px, ANGLES))
+    assert left < 0.2 * np.std(alignment.remove_gauge(start, ANGLES))
 
 
 def test_gauge_leaves_missing_tilts_missing_and_refuses_short_series():

@@ -60,6 +60,17 @@ def test_noise_has_no_mask(rng, level):
     assert not ts_.otsu_masks(series(rng.poisson(level, (5, 48, 48)))).any()
 
 
+@pytest.mark.parametrize(("seen", "visible"), [(0.22, False), (0.38, True)])
+def test_what_noise_hides_has_no_mask(seen, visible):
+    """White noise is added until neighbors agree that much; half-way between is the threshold."""
+    ball = balls([14])[0]
+    power = ball.var() * (ts_.neighbor_correlation(ball) / seen - 1)
+    image = ball + np.random.default_rng(3).normal(0, np.sqrt(power), ball.shape)
+    assert ts_.neighbor_correlation(image) == pytest.approx(seen, abs=0.05)
+    mask = ts_.otsu_masks(series(image[None]))
+    assert mask.any() == visible
+
+
 def test_a_not_measured_pixel_stops_the_mask_and_names_the_tilt():
     images = balls([10, 10])
     images[1, 3, 3] = np.nan
