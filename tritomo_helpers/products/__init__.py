@@ -24,6 +24,7 @@ A new product is a function in a module of this folder that imports what it need
 from . import composition_null as _composition_null  # noqa: F401  fills the registry
 from . import composition_study as _composition_study  # noqa: F401
 from . import fused as _fused  # noqa: F401
+from . import interval_oracles as _interval_oracles  # noqa: F401
 from . import planning_check as _planning_check  # noqa: F401
 from . import real_maps as _real_maps  # noqa: F401
 from . import recipes as _recipes  # noqa: F401
