@@ -259,19 +259,6 @@ def test_percentages_are_withheld_where_references_cannot_describe_the_data():
     assert volumes.warnings == maps.warnings
 
 
-def test_lazy_spectra_give_the_same(noisy):
-    import dask.array as da
-
-    few = [
-        s.replace(counts=np.asarray(s.counts)[:2], tilt_angles_deg=s.tilt_angles_deg[:2])
-        for s in (noisy.core_loss, noisy.low_loss)
-    ]
-    lazy = [s.replace(counts=da.from_array(s.counts, chunks=(1, 8, 16, -1))) for s in few]
-    options = {"references": "crystal-field", "calibrate": False}
-    first, second = (valence.fit_spectra(*series, **options) for series in (few, lazy))
-    np.testing.assert_array_equal(first.amplitudes["Co3"].images, second.amplitudes["Co3"].images)
-
-
 def test_joint_volumes_find_the_gradient_and_beat_the_linear_control(noisy, noisy_maps):
     maps = noisy_maps
     aligned = valence.align_maps(maps, Alignment(noisy.truth["shifts_px"], maps.thickness.tilt_angles_deg))

@@ -96,16 +96,6 @@ def test_excluded_tilts_are_left_out(scan):
     assert maps.weights["Mn4"].tilt_angles_deg.tolist() == [0.0]
 
 
-def test_dask_gives_the_same(scan):
-    import dask.array as da
-
-    lazy = [s.replace(counts=da.from_array(s.counts, chunks=(2, 4, -1, 512))) for s in scan]
-    one = {"reference_sets": [references.load("Mn")], "method": "nnls"}
-    first, second = chain(scan, **one), chain(lazy, **one)
-    for state, series in first.weights.items():
-        np.testing.assert_allclose(second.weights[state].images, series.images, rtol=1e-5, atol=1e-6)
-
-
 def test_rejected_pixels_take_the_mean_of_accepted_neighbors():
     values = np.arange(25.0).reshape(5, 5)
     mask = np.ones((5, 5), bool)

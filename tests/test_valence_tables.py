@@ -47,6 +47,16 @@ def test_particle_without_noise(stage):
     assert (high - low).max() > 15
 
 
+def test_whole_particle_from_raw_counts_with_exact_references():
+    found = table("exact")
+    assert found["particle"].tolist() == list(STAGES)
+    assert np.abs(found["error"][:, :3]).max() <= 0.5
+    assert np.abs(found["error"][:, 3]).max() <= 0.8
+    # Counting explains most of it: a few tenths of a point are left of the model in the fresh particle.
+    assert np.abs(found["error"] / found["standard_error"]).max() < 4
+    assert found["chi2"].max() < 1.05
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_whole_particle_from_raw_counts(stage):
     found = registry.packaged(f"study/best/{stage}")

@@ -33,6 +33,7 @@ from . import story as _story  # noqa: F401
 from . import study as _study  # noqa: F401
 from . import tomography_recipes as _tomography  # noqa: F401
 from . import twin_recipes as _twin  # noqa: F401
+from . import valence_checks as _valence_checks  # noqa: F401
 from . import valence_study as _valence_study  # noqa: F401
 from . import valence_volumes as _valence_volumes  # noqa: F401
 from . import what_if as _what_if  # noqa: F401

@@ -219,6 +219,8 @@ def published_maps(
             maps.append(_map_edge(plan, low_tilt, core_tilt, mask, alignment_of_tilt))
             if remove_l1 and plan.edge == "Mn L":
                 core_tilt = _without_l1(plan, low_tilt, core_tilt, maps[-1])
+            # The spectra of one tilt at a time: only maps of it are kept.
+            del maps[-1]["as_recorded"]
         tilts.append((thickness, maps))
     return _collect(plans, tilts, low_loss, alignment.tilt_angles_deg[kept], drift[kept])
 
