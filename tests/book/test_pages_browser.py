@@ -202,7 +202,9 @@ def test_search_leads_to_the_page(words, page, address, open_page, record):
     record.requests.clear()
 
 
-HIDDEN_IN_PRINT = "details.tt-provenance, details.tt-checked, details.hide, .tt-box, fieldset.tt-quiz input"
+HIDDEN_IN_PRINT = (
+    "details.tt-provenance, details.tt-checked, details.hide, .tt-box, fieldset.tt-quiz input, button.toggle-button"
+)
 
 
 def test_a_printed_page_has_nothing_to_press_or_to_open(address, open_page, record):
@@ -214,6 +216,8 @@ def test_a_printed_page_has_nothing_to_press_or_to_open(address, open_page, reco
     assert page.evaluate(shown) > 0, "on the screen they are there"
     page.emulate_media(media="print")
     assert page.evaluate(shown) == 0
+    heights = "all => all.map(answer => answer.getBoundingClientRect().height)"
+    assert max(page.locator("fieldset.tt-quiz label").evaluate_all(heights)) < 80, "an answer in a narrow column"
     cut = "figure => getComputedStyle(figure).breakInside"
     assert set(page.locator(".bd-article figure").evaluate_all(f"all => all.map({cut})")) == {"avoid"}
     page.emulate_media(media="print", color_scheme="dark")
