@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from tools.book import BOOK, ROOT, fold, lineage, particle_costs, vendor
+from tools.book import BOOK, ROOT, fold, lineage, particle_costs, valence_costs, vendor
 from tools.book.data_page import data_page
 from tools.book.execute import SMALL_MACHINE_BYTES, Run, records
 from tools.book.files_page import files_page
@@ -268,6 +268,7 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         names = ", ".join(f"`{name}`" for name in earlier)
         lines += ["", f"Made by earlier code than that of this book, until `make study` renews them: {names}."]
     lines += particle_costs.section(particle_costs.read())
+    lines += valence_costs.section(valence_costs.read())
     return "\n".join(lines) + "\n"
 
 
