@@ -1,5 +1,6 @@
 """Rules for every test: no window is opened, and where TRITOMO_NO_SKIPS=1 a skipped test counts as a failure."""
 
+import gc
 import hashlib
 import http.server
 import os
@@ -14,6 +15,8 @@ import pytest
 import yaml
 
 mpl.use("Agg")
+# By default garbage is looked for after every 700 new objects, here among those of all tests and libraries.
+gc.set_threshold(20_000)
 # jsonschema would build 38 grammars of internationalized addresses (5 s a process); no schema here has such a field.
 sys.modules.setdefault("rfc3987_syntax", None)
 

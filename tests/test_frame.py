@@ -1,11 +1,14 @@
 """The frame around the package: locks, Binder files, lint rules that are seen to catch what they are for."""
 
+import ast
 import contextlib
 import io
+import itertools
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -151,3 +154,20 @@ def test_nothing_of_a_machine_or_registry_stands_in_the_project():
     registries = "py" + r"pi\.org|python" + r"hosted\.|registry\.npm" + r"js|deb\.deb" + "ian"
     found = run("git", "grep", "-lIE", f"{registries}|(^|[ \"'(=:])/(work|farm|root)/[A-Za-z.]", "--", ".").stdout
     assert found == ""
+
+
+def test_what_the_package_imports_it_declares():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    declared = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in wanted}
+    imported = set()
+    for path in (ROOT / "tritomo_helpers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+    providers = metadata.packages_distributions()
+    foreign = imported - set(sys.stdlib_module_names) - {"tritomo_helpers"}
+    missing = {name for name in foreign if not {d.lower().replace("_", "-") for d in providers[name]} & declared}
+    assert missing == set()

@@ -165,3 +165,15 @@ def test_verify_and_fetch_mend_a_product(capsys):
     assert main(["data", "verify"]) == 0
     assert main(["data", "clean"]) == 0
     assert "1 outdated product removed" in capsys.readouterr().out
+
+
+def test_clean_removes_runs_of_the_study_whose_table_is_there(capsys):
+    for method in ("best", "paper"):
+        registry.product(f"study/{method}/grain", particle="grain", method=method)(lambda *_, **__: {"n": np.ones(1)})
+    study = datasets.data_dir() / "study"
+    for run in ("grain-best", "grain-paper", "of-no-table"):
+        (study / run / "stages").mkdir(parents=True)
+    registry.get("study/best/grain")
+    assert main(["data", "clean"]) == 0
+    assert "2 outdated products removed" in capsys.readouterr().out
+    assert [run.name for run in study.iterdir()] == ["grain-paper"], "this one goes on where it was killed"

@@ -1,6 +1,7 @@
 """The twin: built on first use, found again, noticed when damaged, swept when a build was killed."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,23 @@ pytestmark = pytest.mark.usefixtures("surroundings")
 
 
 TINY = datasets.dataset("twin/tiny")
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """A cache with the twin's ADF."""
+    place = tmp_path_factory.mktemp("simulated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TRITOMO_DATA_MIRROR", raising=False)
+        patch.setenv("TRITOMO_DATA_DIR", str(place / "cache"))
+        fetch_adf()
+    return place / "cache"
+
+
+@pytest.fixture
+def copied(simulated, tmp_path):
+    """The cache of this test, in which the twin's ADF has been simulated (mtimes are kept)."""
+    return shutil.copytree(simulated, tmp_path / "cache")
 
 
 def fetch_adf():
@@ -51,7 +69,7 @@ def test_the_whole_twin_has_every_signal_and_the_adf_it_has_alone():
     assert fetch_adf()["adf"] == files["adf"]
 
 
-def test_the_twin_holds_a_series_and_its_truth():
+def test_the_twin_holds_a_series_and_its_truth(copied):
     files = fetch_adf()
     adf = io.load_tilt_series(files["adf"])
     truth = io.load_arrays(files["truth"])
@@ -137,7 +155,7 @@ def cut_off(path):
         ("about.json", cut_off),
     ],
 )
-def test_a_damaged_twin_is_noticed_and_simulated_again(name, damage):
+def test_a_damaged_twin_is_noticed_and_simulated_again(copied, name, damage):
     intact = fetch_adf()
     images = io.load_tilt_series(intact["adf"]).images
     damage(intact["adf"].with_name(name))
@@ -150,7 +168,7 @@ def test_a_damaged_twin_is_noticed_and_simulated_again(name, damage):
     assert "damaged" not in datasets.verify("twin/tiny").values()
 
 
-def test_a_byte_that_changed_behind_the_back_of_the_clock_is_found_when_asked_to(monkeypatch):
+def test_a_byte_that_changed_behind_the_back_of_the_clock_is_found_when_asked_to(copied):
     path = fetch_adf()["adf"]
     before = path.stat()
     damage_of_one_byte(path)
@@ -167,7 +185,7 @@ def test_what_a_killed_build_left_is_swept_by_the_next(tmp_path):
     assert not list(place.glob(".writing*"))
 
 
-def test_what_older_code_made_is_found_for_removal(monkeypatch):
+def test_what_older_code_made_is_found_for_removal(copied, monkeypatch):
     old = fetch_adf()["adf"].parents[1]
     assert datasets.stale_folders() == []
     monkeypatch.setattr(_twin, "_code", lambda: {"simulation": "newer"})

@@ -345,9 +345,9 @@ def test_covariances_turn_with_the_amplitudes(noisy_maps, angle_deg):
         np.testing.assert_allclose(of_both[1], of_both[0], atol=0.25)
 
 
-def test_matter_beyond_the_support_is_part_of_the_model(noise_free):
+def test_matter_beyond_the_support_is_part_of_the_model(exact_maps):
     # Left out, the valence of the rim is pushed into the surface shell: 5 points of Co3+ in a particle of the twin.
-    maps = fit(noise_free, references="crystal-field", calibrate=False)
+    maps = exact_maps
     specimen = phantoms.particle("cycled-200-1", shape=16)
     share = np.clip(0.3 + 0.008 * specimen.depth_nm, 0, 1)
     density, angles = Tomogram(specimen.density, maps.thickness.pixel_size_nm), maps.thickness.tilt_angles_deg

@@ -28,8 +28,7 @@ def series():
     return TiltSeries(np.ones((N_TILTS, 6, 8)), np.linspace(-60, 60, N_TILTS), 2.0, "ADF (counts)")
 
 
-@pytest.mark.parametrize("outside", [np.nan, 0.0])
-@pytest.mark.parametrize(("n", "limit"), [(64, 500_000), (128, 1_000_000)])
+@pytest.mark.parametrize(("n", "limit", "outside"), [(64, 500_000, np.nan), (64, 500_000, 0.0), (128, 1_000_000, 0.0)])
 def test_size_of_a_particle(n, limit, outside):
     shown = viewer.show_volume(particle(n, outside=outside), alt="Manganese.")
     assert len(shown.html.encode()) < 0.6 * limit

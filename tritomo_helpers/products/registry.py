@@ -246,9 +246,24 @@ def _state(path: Path, known: Product) -> str:
 
 
 def stale_files() -> list[Path]:
-    """Return the files in the cache that today's code would not use, those set aside as damaged among them."""
+    """Return what today's code would not use: files in the cache, also damaged ones set aside, and runs of the study.
+
+    A particle of the study is processed in a folder of its own, so that a killed run goes on: of no use any more once
+    its table is there.
+    """
     current = {cache_path(known) for known in products().values()}
-    return sorted(path for path in cache_folder().rglob("*.npz*") if path not in current)
+    files = [path for path in cache_folder().rglob("*.npz*") if path not in current]
+    tables = {
+        f"{p['particle']}-{p['method']}": n
+        for n, k in products().items()
+        if {"particle", "method"} <= (p := k.parameters).keys()
+    }
+    runs = (cache_folder().parent / "study").glob("*/")
+    return sorted([*files, *(run for run in runs if run.name not in tables or _is_there(tables[run.name]))])
+
+
+def _is_there(name: str) -> bool:
+    return (cached(name, make=False) or committed(name)) is not None
 
 
 def packaged(name: str) -> Arrays | None:

@@ -177,7 +177,8 @@ def fit_spectra(
     --------
     >>> import numpy as np
     >>> from tritomo_helpers import phantoms, simulation
-    >>> settings = simulation.Acquisition.tiny(signals=("eels",))
+    >>> tilts = {"tilt_angles_deg": (-50.0, 0.0, 30.0), "repeats": False}
+    >>> settings = simulation.Acquisition.tiny(signals=("eels",), **tilts)
     >>> got = simulation.acquire(phantoms.particle("pristine-1", shape=16), settings, rng=np.random.default_rng(1))
     >>> maps = fit_spectra(got.core_loss, got.low_loss, references="crystal-field", calibrate=False)
     >>> abs(maps.particle_percentages()["Mn4"][0] - 84.5) < 5

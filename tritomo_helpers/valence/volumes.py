@@ -199,7 +199,8 @@ def reconstruct(
     >>> from tritomo_helpers import phantoms, simulation
     >>> from tritomo_helpers.valence import fit_spectra
     >>> specimen = phantoms.particle("pristine-1", shape=16)
-    >>> settings = simulation.Acquisition.tiny(signals=("eels",))
+    >>> tilts = {"tilt_angles_deg": (-50.0, 0.0, 30.0), "repeats": False}
+    >>> settings = simulation.Acquisition.tiny(signals=("eels",), **tilts)
     >>> got = simulation.acquire(specimen, settings, rng=np.random.default_rng(1))
     >>> maps = fit_spectra(got.core_loss, got.low_loss, references="crystal-field", calibrate=False)
     >>> maps = align_maps(maps, alignments.Alignment(got.truth["shifts_px"], maps.thickness.tilt_angles_deg))
