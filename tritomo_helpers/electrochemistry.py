@@ -1,4 +1,9 @@
-"""Charge, capacity and their derivative: what a battery cycler records, made comparable."""
+"""Charge, capacity and their derivative: what a battery cycler records, made comparable.
+
+References
+----------
+Bard and Faulkner, Electrochemical Methods, 2nd ed. (2001), chapter 1 (Faraday's law); constants of CODATA 2018.
+"""
 
 from __future__ import annotations
 
@@ -171,7 +176,7 @@ def mean_metal_valence(*, oxygen_per_metal: ArrayLike, lithium_per_metal: ArrayL
 
     Parameters
     ----------
-    oxygen_per_metal, lithium_per_metal : array_like
+    oxygen_per_metal, lithium_per_metal : array_like, of one shape
         Atoms per transition-metal atom; oxygen counts as 2-, lithium as 1+.
 
     Returns

@@ -1,4 +1,9 @@
-"""Absorption and shadowing taken out of the totals of a particle, with the composition that follows from them."""
+"""Absorption and shadowing taken out of the totals of a particle, with the composition that follows from them.
+
+References
+----------
+Williams and Carter, Transmission Electron Microscopy, 2nd ed. (2009), chapter 35 (absorption and the factor method).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -151,7 +156,7 @@ def correct_maps(
     density : Tomogram
         Visible atoms per nm³.
     weights : mapping of str to ndarray, shape (tilt, z, y, x)
-        From `correct_absorption` or `eds.absorption_weights`.
+        Share of the X-rays that arrives, from `correct_absorption` or `eds.absorption_weights`.
 
     Returns
     -------

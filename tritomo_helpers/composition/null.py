@@ -1,4 +1,9 @@
-"""Particles of known composition, counted: what noise makes of them, above all of a homogeneous one."""
+"""Particles of known composition, counted: what noise makes of them, above all of a homogeneous one.
+
+References
+----------
+The paper's Methods (dose, and the threshold of 16.7 at%); everything else is derived here.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,10 @@
-"""From X-ray counts to atomic fractions in the thin-film limit."""
+"""From X-ray counts to atomic fractions in the thin-film limit.
+
+References
+----------
+Cliff and Lorimer, J. Microsc. 103, 203 (1975); Williams and Carter, Transmission Electron Microscopy, 2nd ed. (2009),
+chapter 35.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,9 @@
-"""Which lines X-ray diffraction by a powder shows, so that one sees what it can exclude."""
+"""Which lines X-ray diffraction by a powder shows, so that one sees what it can exclude.
+
+References
+----------
+Warren, X-ray Diffraction (1969).
+"""
 
 from __future__ import annotations
 
@@ -51,7 +56,7 @@ def scattering_factor(element: str, s_per_nm: ArrayLike, *, wavelength_nm: float
     ----------
     element : str
         Symbol.
-    s_per_nm : array_like
+    s_per_nm : array_like, any shape
         Half the scattering vector over 2 pi, 1/nm.
     wavelength_nm : float
         For the anomalous terms f' and f'', which matter: Cu Kα lies just above the K edge of Co.
@@ -176,7 +181,7 @@ def powder_pattern(
     ----------
     metal_shares : mapping of str to float
         Share of the metal atoms in each of ``"layered"``, ``"spinel"`` and ``"rock salt"``; they add up to 1.
-    two_theta_deg : array_like
+    two_theta_deg : array_like, shape (n,)
         Angles at which to compute, degrees, 0 to 180.
     domain_nm : mapping of str to float, optional
         Size L of the crystals of a phase, nm; a skin is as thin as it is. By default 150 nm.

@@ -1,4 +1,9 @@
-"""What an incoherent ADF image of a crystal looks like."""
+"""What an incoherent ADF image of a crystal looks like.
+
+References
+----------
+Pennycook and Jesson, Ultramicroscopy 37, 14 (1991): images without interference between columns.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,7 @@ def probe_transfer(
 
     Parameters
     ----------
-    frequency_per_nm : array_like
+    frequency_per_nm : array_like, any shape
         Spatial frequency, 1/nm.
     beam_energy_kev : float, default 300
         Beam energy, keV.
@@ -203,7 +208,7 @@ def layer_profile(
     Parameters
     ----------
     image : array_like, shape (y, x)
-        Image with the layers level and a metal layer through row N // 2, as :func:`adf_image` makes them.
+        Any unit. Image with the layers level and a metal layer through row N // 2, as :func:`adf_image` makes them.
     pixel_size_nm : float
         Side of a pixel, nm.
     spacing_nm : float

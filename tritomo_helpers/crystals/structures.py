@@ -1,4 +1,9 @@
-"""Where the atoms are, and where the beam sees them."""
+"""Where the atoms are, and where the beam sees them.
+
+References
+----------
+Yabuuchi and Ohzuku, J. Power Sources 119-121, 171 (2003), and the sources at each structure below.
+"""
 
 from __future__ import annotations
 

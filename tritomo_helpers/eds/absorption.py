@@ -5,6 +5,11 @@ r"""How many X-rays from every voxel reach the detectors at every tilt.
 
 with the shadow S of each detector, its direction d in the specimen, mass density ρ, and the mass absorption coefficient
 μ at the energy of the element's *main* line. A mean over its lines would lie on the wrong side of an absorption edge.
+
+References
+----------
+Williams and Carter, Transmission Electron Microscopy, 2nd ed. (2009), chapter 35; coefficients of xraylib (Schoonjans
+et al., Spectrochim. Acta B 66, 776, 2011).
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,10 @@ A spectrum n is a sum of known shapes, :math:`n \approx A x`. One weight for all
 It is linear, so that the fit of a sum is the sum of the fits and a mean over pixels has no bias; noise makes single
 pixels negative where there is little. Weights from the counts of single pixels, 1 / max(n, 1), favor channels that
 happen to be low: 11 to 27 % of the counts are lost at this dose.
+
+References
+----------
+Williams and Carter, Transmission Electron Microscopy, 2nd ed. (2009), chapter 35.
 """
 
 from collections.abc import Mapping, Sequence

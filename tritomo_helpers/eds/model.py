@@ -1,4 +1,9 @@
-"""The spectrum as a sum of a few known shapes, on an energy scale found from the data."""
+"""The spectrum as a sum of a few known shapes, on an energy scale found from the data.
+
+References
+----------
+Kramers, Philos. Mag. 46, 836 (1923), for the bremsstrahlung; lines are those of `spectroscopy.xray`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,6 +56,11 @@ class LineModel:
         and puts steps into the bremsstrahlung.
     absorber : mapping of str to float
         Atoms of each element on that way, in any unit.
+
+    Examples
+    --------
+    >>> sorted(LineModel(np.arange(350.0, 1200.0, 10.0), ("O", "Mn")).columns())
+    ['Mn', 'O', 'bremsstrahlung']
     """
 
     energy_ev: Floats

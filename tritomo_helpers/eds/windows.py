@@ -1,4 +1,9 @@
-"""Maps by windows, as vendors' programs make them: no model, and the overlaps stay in."""
+"""Maps by windows, as vendors' programs make them: no model, and the overlaps stay in.
+
+References
+----------
+Williams and Carter, Transmission Electron Microscopy, 2nd ed. (2009), chapter 35.
+"""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,9 @@
-"""Energy axes: offset and dispersion from features whose energy is known."""
+"""Energy axes: offset and dispersion from features whose energy is known.
+
+References
+----------
+Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011).
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,4 +1,9 @@
-"""Background subtraction as published: two functions, a sweep over windows and weights, and a score with a gate."""
+"""Background subtraction as published: two functions, a sweep over windows and weights, and a score with a gate.
+
+References
+----------
+The paper's Methods, "EELS drift correction and background subtraction".
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""Plural scattering taken out: Fourier-ratio deconvolution inside a pass band."""
+"""Plural scattering taken out: Fourier-ratio deconvolution inside a pass band.
+
+References
+----------
+Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011), section 4.3.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final, Self

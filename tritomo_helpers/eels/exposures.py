@@ -1,4 +1,9 @@
-"""Did the beam change the specimen? Two exposures of the same view, compared peak by peak beside their noise."""
+"""Did the beam change the specimen? Two exposures of the same view, compared peak by peak beside their noise.
+
+References
+----------
+Energies as in `eels.zero_loss`, areas as in `eels.peaks`; the noise of a difference is derived here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

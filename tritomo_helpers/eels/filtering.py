@@ -1,4 +1,9 @@
-"""The mean over neighboring pixels, weighted so that vacuum is not mixed in."""
+"""The mean over neighboring pixels, weighted so that vacuum is not mixed in.
+
+References
+----------
+The paper's Methods: a mean over 3 x 3 pixels.
+"""
 
 from typing import Any
 
@@ -73,6 +78,7 @@ def sum_neighbors(values: NDArray[Any], size_px: int) -> NDArray[Any]:
     Parameters
     ----------
     values : ndarray, shape (y, x, ...)
+        Any unit.
     size_px : int
         Odd side of the square, pixels.
 

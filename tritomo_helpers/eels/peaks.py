@@ -1,4 +1,9 @@
-"""Peaks in spectra: where they are, how many counts they hold, and why they cannot be measured."""
+"""Peaks in spectra: where they are, how many counts they hold, and why they cannot be measured.
+
+References
+----------
+Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011), chapter 4.
+"""
 
 from typing import Any, Final
 

@@ -1,4 +1,9 @@
-"""An edge as plural scattering leaves it, for what is to be subtracted from raw spectra."""
+"""An edge as plural scattering leaves it, for what is to be subtracted from raw spectra.
+
+References
+----------
+Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011), section 4.3.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,9 @@
-"""What the published background subtraction tries, and how it judges."""
+"""What the published background subtraction tries, and how it judges.
+
+References
+----------
+The paper's Methods, "EELS drift correction and background subtraction".
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Self

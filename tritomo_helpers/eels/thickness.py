@@ -1,4 +1,9 @@
-"""Thickness from low-loss spectra, and why it cannot be measured."""
+"""Thickness from low-loss spectra, and why it cannot be measured.
+
+References
+----------
+Malis, Cheng and Egerton, J. Electron Microsc. Tech. 8, 193 (1988).
+"""
 
 from typing import Any, Final
 

@@ -1,4 +1,9 @@
-"""Energy drift: where the zero-loss peak is, and both loss ranges moved by it."""
+"""Energy drift: where the zero-loss peak is, and both loss ranges moved by it.
+
+References
+----------
+Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011).
+"""
 
 from typing import Any, Final, TypeVar
 

@@ -1,4 +1,9 @@
-"""Density of the specimen from its ADF series: film subtracted, response inverted, total variation."""
+"""Density of the specimen from its ADF series: film subtracted, response inverted, total variation.
+
+References
+----------
+Otsu, IEEE Trans. Syst. Man Cybern. 9, 62 (1979), for the mask; the response is that of `spectroscopy.elastic`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -132,7 +137,22 @@ def rescaled(
 
 @checked
 def particle_mask(density: np.ndarray) -> Bools:
-    """Voxels above Otsu's threshold of the density."""
+    """Voxels above Otsu's threshold of the density.
+
+    Parameters
+    ----------
+    density : ndarray, shape (z, y, x)
+        Any unit.
+
+    Returns
+    -------
+    ndarray of bool, shape (z, y, x)
+
+    Examples
+    --------
+    >>> int(particle_mask(np.array([[[0.0] * 5 + [1.0] * 2]])).sum())
+    2
+    """
     from skimage.filters import threshold_otsu
 
     return np.asarray(density > threshold_otsu(density))

@@ -5,6 +5,10 @@ r"""Find clusters: a matched filter, which asks of every voxel how much better a
 with the images s of a cluster at r, the images m of the constant map, and the standard deviation σ of the numerator
 under simulated noise. A map that is shrunken to its least error is no detector, and z is no map: it does not say how
 large a contrast is.
+
+References
+----------
+Turin, IRE Trans. Inf. Theory 6, 311 (1960).
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,6 +4,10 @@ r"""Composition from line maps and a density: counts as density times fraction, 
 
 with the k-factors k, one gain g per tilt (dose, unit of the density), and the weights G of absorption and shadow. Gains
 and mean fractions follow from sums over the particle; `tomography.fractions` does the rest.
+
+References
+----------
+Cliff and Lorimer, J. Microsc. 103, 203 (1975), for the k-factors; the rest is derived here.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,9 @@
-"""Line maps brought into one form: elements, images, covariance between the elements of a pixel."""
+"""Line maps brought into one form: elements, images, covariance between the elements of a pixel.
+
+References
+----------
+Derived here: covariances of counts, moved and turned with the images.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

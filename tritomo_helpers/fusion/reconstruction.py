@@ -1,4 +1,9 @@
-"""One call for fused tomography: composition in 3D from ADF and line maps."""
+"""One call for fused tomography: composition in 3D from ADF and line maps.
+
+References
+----------
+Schwartz et al., npj Comput. Mater. 8, 16 (2022), for ``method="published"``; the other is derived here.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

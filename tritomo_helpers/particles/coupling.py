@@ -66,6 +66,7 @@ def coupling(
     valence : Tomogram or array_like, shape (z, y, x)
         Share of one state, such as Mn4+ in % of Mn; NaN outside.
     shells : ndarray of int, shape (z, y, x)
+        Number of the shell, 0 outside.
     correlation_length_nm : float, default 0
         How far voxels are correlated (`independent_voxels`). Tomograms are smooth: 0 makes the interval too narrow.
     null_draws : iterable of (fraction, valence), optional

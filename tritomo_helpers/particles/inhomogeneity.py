@@ -88,7 +88,7 @@ def inhomogeneity(
     values : Tomogram or array_like, shape (z, y, x)
         Such as at% of a metal. NaN voxels do not count.
     shells : ndarray of int, shape (z, y, x)
-        From `shells` or `depth_shells`.
+        Number of the shell, 0 outside, from `shells` or `depth_shells`.
     noise_sd : float or array_like, default 0
         Standard error of every voxel, one number or a volume. With 0, `sd` is the paper's inhomogeneity.
     correlation_length_nm : float, default 0
@@ -249,6 +249,7 @@ def null_band(
     draws : iterable of Tomogram or array_like, shape (z, y, x)
         Volumes of a homogeneous particle, reconstructed from draws of the noise as the measured one was.
     shells : ndarray of int, shape (z, y, x)
+        Number of the shell, 0 outside.
     noise_sd, correlation_length_nm, voxel_size_nm : optional
         As given to `inhomogeneity` for the measured volume.
 

@@ -123,6 +123,7 @@ def segregated(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], 
     volume : Tomogram or array_like, shape (z, y, x)
         Fractions of one metal, NaN outside.
     shells : ndarray of int, shape (z, y, x)
+        Number of the shell, 0 outside.
     null_draws, level
         See `verdict`.
 
@@ -168,6 +169,7 @@ def depth_trend(
     volume : Tomogram or array_like, shape (z, y, x)
         Fractions of an element or of a valence state, NaN outside.
     shells : ndarray of int, shape (z, y, x)
+        Number of the shell, 0 outside.
     null_draws, level
         See `verdict`.
     voxel_size_nm : float, optional

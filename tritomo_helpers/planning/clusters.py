@@ -8,6 +8,10 @@ over tilts t and pixels p, with the path ℓ through the particle, the path thro
 fractions, and the Fisher information F of the line counts of one pixel per nm of path. Three things keep a solve below
 that, and are taken off: clusters have soft edges that pixels blur, they lie between the voxels that are asked,
 and the mean from which it departs is found from data that hold all clusters. A search for the size costs more.
+
+References
+----------
+Turin, IRE Trans. Inf. Theory 6, 311 (1960), for the filter.
 """
 
 from collections.abc import Mapping
@@ -210,6 +214,12 @@ def information_per_nm(
     """Fisher information on the fractions from one pixel and 1 nm of path, shape (element, element).
 
     From the expected spectrum: lines of the elements, fitted together with bremsstrahlung.
+
+    Examples
+    --------
+    >>> shares = {"O": 2 / 3, "Mn": 1 / 9, "Co": 1 / 9, "Ni": 1 / 9}
+    >>> information_per_nm(Acquisition(), shares, particle_nm=200.0).diagonal().round()
+    array([ 2., 18., 21., 24.])
     """
     eds = acquisition.eds
     elements = tuple(fractions)

@@ -1,4 +1,9 @@
-"""Everything that can be said of an experiment beforehand, in one call and one table."""
+"""Everything that can be said of an experiment beforehand, in one call and one table.
+
+References
+----------
+Those of the parts: `planning.clusters`, `planning.shells`, `planning.reach`; the dose is that of the paper.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

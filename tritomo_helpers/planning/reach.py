@@ -1,4 +1,9 @@
-"""What tilts and pixels resolve, and how many X-rays leave the particle."""
+"""What tilts and pixels resolve, and how many X-rays leave the particle.
+
+References
+----------
+Crowther, DeRosier and Klug, Proc. R. Soc. Lond. A 317, 319 (1970).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

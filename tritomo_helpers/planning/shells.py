@@ -4,6 +4,10 @@ r"""How well the valence of every shell can be known: the Cramér-Rao bound of a
 
 over the pixels p of one tilt, with the paths through shell j and through the particle, and the bound σ of the share of
 a state at a pixel of path ℓ (`simulation.valence_bound`).
+
+References
+----------
+Rao, Bull. Calcutta Math. Soc. 37, 81 (1945).
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ def as_alignment(arrays: Arrays) -> "Alignment":
 
     Parameters
     ----------
-    arrays : dict of str to ndarray
+    arrays : dict of str to ndarray, shape (tilt,) and (tilt, 2)
         From ``get("needle/alignment")``: the fields of `alignment.Alignment` as arrays.
 
     Returns

@@ -1,4 +1,9 @@
-"""From a phantom to a tilt series: plan the exposures, integrate the rays, let every detector count."""
+"""From a phantom to a tilt series: plan the exposures, integrate the rays, let every detector count.
+
+References
+----------
+The paper's Methods (channels, doses and tilts); its sum of exposures is derived here.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

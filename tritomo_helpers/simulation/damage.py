@@ -6,6 +6,10 @@ At a depth d below the surface the share
 
 of the metals that can be reduced has been: Mn4+ and Mn3+ to Mn2+, Co3+ to Co2+. Every charge that is lost takes half an
 oxygen atom along. :math:`D_c` is the critical dose. Nothing else moves: shape, metals, lithium and nickel stay.
+
+References
+----------
+Egerton, Li and Malac, Micron 35, 399 (2004): a critical dose. The depth is a choice of this twin.
 """
 
 from collections.abc import Mapping

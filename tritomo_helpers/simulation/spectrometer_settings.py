@@ -69,6 +69,11 @@ class Eds:
     The paper's rich fractions are 0.1 % after 100 and 0.2 to 0.5 % after 200 cycles: a mean that rises makes as many.
     With its own oversampling of 3 and 1000 iterations a pristine null already has 0.3 to 1 %. The solid angle is not
     in the paper; 0.7 to 0.9 sr are stated for such detectors, and 0.9 sr lowers 0.80 to about 0.5.
+
+    Examples
+    --------
+    >>> Eds(n_channels=256).resolution_ev, Eds.ideal().absorption
+    (130.0, False)
     """
 
     n_channels: int = constants.EDS_CHANNELS
@@ -198,6 +203,11 @@ class Eels:
     scattering) and 61 in the Mn continuum. With 0.2 it is 94 and 12: the continuum of one pixel and channel is about as
     large as its noise, the quality that the paper calls extremely low. What that means for the valence of one pixel
     is computed by `simulation.valence_bound`: no unbiased fit knows the share of Mn4+ there to better than 15 points.
+
+    Examples
+    --------
+    >>> Eels(n_channels=512, dispersion_ev=0.6).core_loss_start_ev
+    600.0
     """
 
     n_channels: int = constants.EELS_CHANNELS

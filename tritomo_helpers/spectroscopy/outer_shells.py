@@ -1,4 +1,9 @@
-"""The smooth losses under the edges: outer-shell electrons far above their binding energy."""
+"""The smooth losses under the edges: outer-shell electrons far above their binding energy.
+
+References
+----------
+Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011), chapter 3.
+"""
 
 from types import MappingProxyType
 from typing import Final

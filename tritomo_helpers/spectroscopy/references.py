@@ -60,6 +60,10 @@ class ReferenceSet:
     ValueError
         If the shapes disagree, a state is unknown, or values are not finite.
 
+    References
+    ----------
+    Wang et al., Comput. Phys. Commun. 243, 151 (2019), by which the shipped sets were computed.
+
     Examples
     --------
     >>> references = load("Mn")

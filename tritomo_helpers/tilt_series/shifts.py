@@ -160,7 +160,7 @@ def fourier_shift(values: NDArray[Any], shift_px: ArrayLike, *, axis: int) -> ND
     Parameters
     ----------
     values : ndarray of float
-        Any shape.
+        Any shape, any unit.
     shift_px : array_like
         Shift in pixels: a number, or an array that broadcasts against `values` and has length 1 along `axis` (a shear).
     axis : int

@@ -63,8 +63,7 @@ class Solution:
     r_factor, r_free : ndarray, shape (iterations,) or empty
     settings : Method
         With what was chosen filled in.
-    choices : mapping of str to Selection
-    notes : tuple of str
+    choices, notes : mapping of str to Selection, tuple of str
     """
 
     volume: Floats32
@@ -186,6 +185,11 @@ class WeightedBackProjection(Method):
     ----------
     cutoff : float, default 1
         Where the ramp ends, share of Nyquist.
+
+    Examples
+    --------
+    >>> WeightedBackProjection().cutoff
+    1.0
     """
 
     name: ClassVar[str] = "wbp"
@@ -211,6 +215,11 @@ class Sirt(_Stepwise):
     ----------
     relaxation : float, default 1
         Share of every correction that is made; it diverges from 2 on.
+
+    Examples
+    --------
+    >>> Sirt(n_iterations=20).relaxation
+    1.0
     """
 
     name: ClassVar[str] = "sirt"
@@ -233,6 +242,11 @@ class Sart(_Stepwise):
     ----------
     relaxation : float, default 0.3
         Share of every correction that is made; it diverges from 2 on.
+
+    Examples
+    --------
+    >>> Sart(n_iterations=10).relaxation
+    0.3
     """
 
     name: ClassVar[str] = "sart"
@@ -249,7 +263,13 @@ class Sart(_Stepwise):
 
 @dataclass(frozen=True, kw_only=True)
 class Cgls(_Stepwise):
-    """Conjugate gradients on the normal equations."""
+    """Conjugate gradients on the normal equations.
+
+    Examples
+    --------
+    >>> Cgls(n_iterations=8).n_iterations
+    8
+    """
 
     name: ClassVar[str] = "cgls"
     longest: ClassVar[int] = 60
@@ -272,6 +292,11 @@ class Genfire(Method):
         Resolution extension and suppression.
     r_free_rng : numpy.random.Generator, optional
         Keep 5 % of the Fourier points out and report R_free.
+
+    Examples
+    --------
+    >>> Genfire(oversampling=2).interpolation_radius_px
+    0.1
     """
 
     name: ClassVar[str] = "genfire"
@@ -316,9 +341,13 @@ class TotalVariation(_Choosing):
     finer : int, optional
         Parts per voxel along z and x. If not given, 1 or 2, whichever predicts data set aside better: parts help where
         edges are sharp.
-    n_iterations : int, default 60
-        Per pass.
-    n_passes : int, default 2
+    n_iterations, n_passes : int, default 60 and 2
+        Iterations of a pass, and passes.
+
+    Examples
+    --------
+    >>> TotalVariation(weight=0.003, finer=1).n_iterations
+    60
     """
 
     name: ClassVar[str] = "tv"

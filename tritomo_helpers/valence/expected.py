@@ -2,6 +2,10 @@
 
 Repeats of an experiment differ in their noise alone, and the noise of the amplitudes is known. So repeats are drawn on
 maps instead of on spectra, a thousand times faster.
+
+References
+----------
+Covariance of linear least squares, as in `valence.forward`; drawing on maps is derived here.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,9 @@
-"""Edges as sums of fixed reference spectra: multiplicative updates as published, and exact least squares."""
+"""Edges as sums of fixed reference spectra: multiplicative updates as published, and exact least squares.
+
+References
+----------
+Lee and Seung, Nature 401, 788 (1999); the paper's Methods.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations

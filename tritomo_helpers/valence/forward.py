@@ -7,6 +7,10 @@ Counts of a pixel are modeled as
 with the low-loss kernel K of pixels of like thickness, white lines w of every state, continua σ of every metal and
 model, and four smooth backgrounds. For pixels of one kernel the least-squares solution is one matrix, so that a whole
 tilt series is a few matrix products. Amplitudes are signed: clipping noise at zero makes valence that is not there.
+
+References
+----------
+Verbeeck and Van Aert, Ultramicroscopy 101, 207 (2004): models fitted to raw spectra.
 """
 
 from collections.abc import Mapping, Sequence

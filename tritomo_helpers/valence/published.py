@@ -1,4 +1,9 @@
-"""The published chain from raw dual EELS to valence maps and volumes, tilt by tilt."""
+"""The published chain from raw dual EELS to valence maps and volumes, tilt by tilt.
+
+References
+----------
+The paper's Methods.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -94,7 +99,7 @@ def fill_rejected(values: NDArray[Any], mask: ArrayLike) -> NDArray[Any]:
     Parameters
     ----------
     values : ndarray, shape (y, x) or (y, x, energy)
-        NaN where rejected.
+        Any unit; NaN where rejected.
     mask : array_like of bool, shape (y, x)
         Where values are wanted.
 

@@ -1,4 +1,9 @@
-"""Volumes of valence states from maps of their amplitudes."""
+"""Volumes of valence states from maps of their amplitudes.
+
+References
+----------
+The paper's Methods (volumes of amplitudes, then their ratio); priors and errors are those of `tomography.fractions`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

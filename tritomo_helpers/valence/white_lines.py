@@ -1,4 +1,9 @@
-"""From weights of reference spectra to shares of atoms: normalization by white lines and 3d holes."""
+"""From weights of reference spectra to shares of atoms: normalization by white lines and 3d holes.
+
+References
+----------
+The paper's Methods; Pearson, Ahn and Fultz, Phys. Rev. B 47, 8471 (1993), for white lines against 3d holes.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -1,4 +1,9 @@
-"""Elastic cross-sections of single atoms and what is derived from them once and for all."""
+"""Elastic cross-sections of single atoms and what is derived from them once and for all.
+
+References
+----------
+Mott, Proc. R. Soc. A 127, 658 (1930).
+"""
 
 from functools import lru_cache
 from itertools import pairwise

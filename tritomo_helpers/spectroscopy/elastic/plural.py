@@ -1,4 +1,9 @@
-"""Many collisions: where the electrons go, in angle and aside."""
+"""Many collisions: where the electrons go, in angle and aside.
+
+References
+----------
+Bethe, Phys. Rev. 89, 1256 (1953): many small deflections, multiplied after a Hankel transform.
+"""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,9 @@
-"""From an annular dark-field signal back to thickness: what tomography needs."""
+"""From an annular dark-field signal back to thickness: what tomography needs.
+
+References
+----------
+Cross-sections of `spectroscopy.elastic`: Mott, Proc. R. Soc. A 127, 658 (1930).
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,9 @@
-"""How a silicon drift detector blurs X-ray lines."""
+"""How a silicon drift detector blurs X-ray lines.
+
+References
+----------
+Fano, Phys. Rev. 72, 26 (1947).
+"""
 
 from typing import Final
 

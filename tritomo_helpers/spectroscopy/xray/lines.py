@@ -172,6 +172,10 @@ def vacancy_cross_section(element: str, shell: str, *, beam_energy_kev: float = 
     -----
     L vacancies left by K emission are neglected (a few percent of the direct ones).
 
+    References
+    ----------
+    Bote et al. (2009), as in `ionization_cross_section`; yields and rates of xraylib 4 (Schoonjans et al., 2011).
+
     Examples
     --------
     >>> vacancy_cross_section("Mn", "L3") / ionization_cross_section("Mn", "L3")
@@ -200,6 +204,10 @@ def emission_cross_section(line: XrayLine, *, beam_energy_kev: float = 300.0) ->
     -------
     float
         barn per atom, into the full sphere.
+
+    References
+    ----------
+    Bote et al. (2009), as in `ionization_cross_section`; yields and rates of xraylib 4 (Schoonjans et al., 2011).
 
     Examples
     --------

@@ -1,4 +1,9 @@
-"""What matter does to X-rays, and the X-rays that braking electrons make in it."""
+"""What matter does to X-rays, and the X-rays that braking electrons make in it.
+
+References
+----------
+Schoonjans et al., Spectrochim. Acta B 66, 776 (2011), for what xraylib tabulates.
+"""
 
 from collections.abc import Mapping
 
@@ -13,7 +18,13 @@ from .lines import atomic_number
 
 @checked
 def atomic_weight(element: str) -> float:
-    """Return the atomic weight of an element, g/mol: the project's own where there is one, else xraylib's."""
+    """Return the atomic weight of an element, g/mol: the project's own where there is one, else xraylib's.
+
+    Examples
+    --------
+    >>> atomic_weight("O"), atomic_weight("Au")
+    (15.999, 197.2)
+    """
     import xraylib
 
     return ATOMIC_WEIGHT_G_PER_MOL.get(element) or float(xraylib.AtomicWeight(atomic_number(element)))

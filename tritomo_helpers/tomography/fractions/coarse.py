@@ -45,8 +45,8 @@ def halved(
     ----------
     data : FractionData
         Of even shape, with a tilt axis that stays on the grid: see `may_be_halved`.
-    splits : sequence of (ndarray, ndarray)
-        Images to fit and to judge by, such as `split_by_fission` makes of `data`.
+    splits : sequence of (ndarray, ndarray), shape (element, tilt, y, x)
+        Images to fit and to judge by, in the unit of `data`, such as `split_by_fission` makes of `data`.
 
     Returns
     -------

@@ -43,7 +43,7 @@ class FractionData:
     gains : ndarray, shape (channel, tilt) or (channel, 1)
         Image per density times fraction times voxel of path.
     weights : ndarray, shape (channel, tilt, z, y, x), optional
-        Forward weights G; None means 1.
+        Forward weights G, dimensionless; None means 1.
     density_error : float or ndarray, shape (z, y, x), default 0
         Relative error of the density, shared by all channels: of its projection at every pixel, or of every voxel if
         its length is given; only then may it differ from voxel to voxel, such as at the rim.

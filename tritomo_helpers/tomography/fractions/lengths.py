@@ -42,8 +42,8 @@ def weigh_lengths(
         Rising.
     rng : numpy.random.Generator
         Invents specimens and noise.
-    splits : sequence of (ndarray, ndarray)
-        Images to fit and to judge by, see `choose_prior`.
+    splits : sequence of (ndarray, ndarray), shape (element, tilt, y, x)
+        Images to fit and to judge by, in the unit of `data`, see `choose_prior`.
     within : float, default 3
         Log units below the best at which lengths are excluded.
     n_draws : int, default 2
