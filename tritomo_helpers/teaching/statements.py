@@ -278,7 +278,7 @@ def turned(table: Arrays) -> list[tuple[str, str]]:
     or not beyond the 95 % interval of counting noise.
     """
     names = table["conclusion"].tolist()
-    found = []
+    conclusions = []
     for m, mismatch in enumerate(table["mismatch"].tolist()):
         for c, name in enumerate(names):
             value, error = table["value"][:, c], table["standard_error"][:, c]
@@ -295,8 +295,8 @@ def turned(table: Arrays) -> list[tuple[str, str]]:
                 continue
             for alone, added, scatter, words in pairs:
                 if _direction(alone, scatter) != _direction(alone + added, scatter):
-                    found.append((WHAT_IF[mismatch], words))
-    return found
+                    conclusions.append((WHAT_IF[mismatch], words))
+    return conclusions
 
 
 def _direction(value: float, error: float) -> int:
