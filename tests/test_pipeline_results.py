@@ -29,6 +29,14 @@ def place(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A folder with ADF alone, and its results."""
+    folder = tmp_path_factory.mktemp("grain")
+    io.save(adf_series(), folder / "adf.mrc")
+    return folder, pipeline.process(folder, out=tmp_path_factory.mktemp("out") / "results")
+
+
 class _ReachedError(Exception):
     pass
 
@@ -106,8 +114,9 @@ def test_files_of_one_name_in_two_folders_have_each_their_checksum(tmp_path):
     assert len(set(checksums.values())) == 2
 
 
-def test_volumes_of_an_earlier_run_do_not_stay_beside_those_of_a_new_one(place, tmp_path):
-    out = pipeline.process(place, out=tmp_path / "results")
+def test_volumes_of_an_earlier_run_do_not_stay_beside_those_of_a_new_one(done, tmp_path):
+    place, first = done
+    out = shutil.copytree(first, tmp_path / "results")
     provenance = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     (out / "provenance.json").write_text(json.dumps({**provenance, "volumes": ["adf", "Mn4"]}), encoding="utf-8")
     for name in ("Mn4.mrc", "mine.mrc"):
@@ -166,9 +175,10 @@ def test_results_never_replace_what_was_recorded(place):
     assert {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()} == before
 
 
-def test_a_second_run_says_that_it_waits_for_the_first(place, tmp_path, capsys):
-    out = tmp_path / "results"
-    out.mkdir()
+def test_a_second_run_says_that_it_waits_for_the_first(done, tmp_path, capsys):
+    place, first = done
+    out = shutil.copytree(first, tmp_path / "results")
+    (out / "summary.json").unlink()
     second = threading.Thread(target=pipeline.process, args=(place,), kwargs={"out": out})
     said = ""
     with files.locked(out / ".lock"):

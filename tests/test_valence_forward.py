@@ -21,7 +21,7 @@ STATES = ("Mn4", "Mn3", "Mn2", "Co3")
 OPTICS = {"beam_energy_kev": 300.0, "convergence_angle_mrad": 25.2, "collection_angle_mrad": 100.0}
 
 
-TILTS, FEW_TILTS = (-60.0, -30.0, 0.0, 30.0, 60.0), (-50.0, 0.0, 30.0)
+TILTS, FEW_TILTS = (-60.0, -30.0, 0.0, 30.0, 60.0), (-40.0, 20.0)
 
 
 def acquired(*, noise=False, particle="cycled-200-1", seed=1, tilts=FEW_TILTS, **eels):
