@@ -15,8 +15,8 @@ from .._typing import Floats
 from .._validation import check_increasing, check_positive, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..eds import LineMaps, LineModel
+from ..eds.model import family_cross_section
 from ..projection import Projector
-from ..spectroscopy import xray
 from ..spectroscopy.detectors import Detectors
 
 #: Bremsstrahlung counts per channel for each oxygen count, and stray copper as a film: both as in the twin.
@@ -156,11 +156,12 @@ def counted_lines(
     model = LineModel(energy, tuple(fractions), ("Cu",))
     columns = model.columns()
     photons = electrons_per_pixel * counts * detectors.solid_angle_sr / (4 * np.pi)
-    per_atom = {el: photons * _family_cross_section(el, window_ev) for el in fractions}
+    sigma_nm2 = {el: constants.BARN_NM2 * family_cross_section(el, window_ev=window_ev) for el in (*fractions, "Cu")}
+    per_atom = {el: photons * sigma_nm2[el] for el in fractions}
     shapes = np.stack([per_atom[el] * columns[el] for el in fractions])
     if "O" in per_atom:
         shapes[list(fractions).index("O")] += _BREMSSTRAHLUNG_PER_OXYGEN * per_atom["O"] * columns["bremsstrahlung"]
-    stray = photons * _STRAY_COPPER_PER_NM2 * _family_cross_section("Cu", window_ev) * columns["Cu"]
+    stray = photons * _STRAY_COPPER_PER_NM2 * sigma_nm2["Cu"] * columns["Cu"]
     areal = _areal(density, fractions, angles)
     shares = np.array([detectors.shadow(float(angle)).mean() for angle in angles])
     typical = areal.mean(axis=(1, 2, 3)) @ shapes
@@ -207,13 +208,6 @@ def _areal(
             )
         images.append(project(np.where(matter > 0, matter * volume, 0).astype(np.float32)))
     return np.asarray(images, dtype=np.float64)
-
-
-def _family_cross_section(element: str, window_ev: tuple[float, float]) -> float:
-    """Emission of all lines of the shell of the main line, nm² per atom."""
-    main = xray.main_line(element, window_ev=window_ev)
-    family = [line for line in xray.lines([element]) if line.shell[0] == main.shell[0]]
-    return constants.BARN_NM2 * sum(xray.emission_cross_section(line) for line in family)
 
 
 @checked

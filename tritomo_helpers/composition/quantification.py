@@ -13,7 +13,7 @@ import numpy as np
 
 from .._typing import Floats
 from .._validation import check_positive, check_shape, checked, fail
-from ..spectroscopy import xray
+from ..eds.model import family_cross_section
 
 
 def values_of(intensities: Any) -> Floats:
@@ -124,11 +124,10 @@ def k_factors_from_cross_sections(
     >>> {el: round(k, 2) for el, k in k_factors_from_cross_sections(["O", "Mn", "Co", "Ni"]).items()}
     {'O': 1.0, 'Mn': 0.44, 'Co': 0.36, 'Ni': 0.33}
     """
-    sigma = {}
-    for element in elements:
-        main = xray.main_line(element, window_ev=window_ev, beam_energy_kev=beam_energy_kev)
-        family = [line for line in xray.lines([element]) if line.shell[0] == main.shell[0]]
-        sigma[element] = sum(xray.emission_cross_section(line, beam_energy_kev=beam_energy_kev) for line in family)
+    sigma = {
+        element: family_cross_section(element, window_ev=window_ev, beam_energy_kev=beam_energy_kev)
+        for element in elements
+    }
     return {element: sigma[elements[0]] / value for element, value in sigma.items()}
 
 

@@ -108,6 +108,10 @@ class LineModel:
         """
         return _families(self.all_elements, self.window_ev, self.beam_energy_kev)
 
+    def family_cross_section(self, element: str) -> float:
+        """Emission of all lines of an element's column, barn per atom."""
+        return family_cross_section(element, window_ev=self.window_ev, beam_energy_kev=self.beam_energy_kev)
+
     def columns(self) -> dict[str, Floats]:
         """Return the shape of every column, (channel,).
 
@@ -185,13 +189,9 @@ class LineModel:
 
     def _composition(self, spectrum: Floats) -> dict[str, float]:
         """Atoms of the wanted elements in proportion, from their photons and cross-sections."""
-        shapes, families = self.columns(), self.families()
+        shapes = self.columns()
         amplitudes = dict(zip(shapes, _amplitudes(_matrix(shapes), spectrum), strict=True))
-        return {
-            el: amplitudes[el]
-            / sum(xray.emission_cross_section(line, beam_energy_kev=self.beam_energy_kev) for line in families[el])
-            for el in self.elements
-        }
+        return {el: amplitudes[el] / self.family_cross_section(el) for el in self.elements}
 
     def expected(self, spectrum: Floats, *, error: Floats | None = None) -> Floats:
         """Return the closest spectrum that the model can make with no negative amplitude, always above zero."""
@@ -257,6 +257,16 @@ def _families(
                 line for line in own if line.shell[0] == family
             )
     return columns
+
+
+def family_cross_section(element: str, *, window_ev: tuple[float, float], beam_energy_kev: float = 300.0) -> float:
+    """Emission of all lines of the shell of an element's main line in the window, barn per atom.
+
+    Lines just outside the window count, since a fit takes those of one shell together.
+    """
+    shell = xray.main_line(element, window_ev=window_ev, beam_energy_kev=beam_energy_kev).shell[0]
+    family = (line for line in xray.lines([element]) if line.shell[0] == shell)
+    return sum(xray.emission_cross_section(line, beam_energy_kev=beam_energy_kev) for line in family)
 
 
 @lru_cache(maxsize=256)

@@ -232,7 +232,7 @@ def information_per_nm(
     shapes = np.stack([columns[element] for element in elements], axis=1)
     shadow = np.mean([eds.detectors.shadow(angle) for angle in acquisition.tilt_angles_deg])
     arriving = acquisition.electrons_per_pixel * eds.efficiency * eds.solid_angle_sr / (4 * np.pi) * shadow
-    per_atom = np.array([_photons_per_atom(model, element, acquisition.beam_energy_kev) for element in elements])
+    per_atom = BARN_NM2 * np.array([model.family_cross_section(element) for element in elements])
     way_nm = particle_nm / 4 if absorption else 0.0  # half a radius of way out
     through = np.exp(-way_nm * np.array(list(material.absorption_per_nm(fractions).values())))
     counts = arriving * material.ATOMS_PER_NM3 * per_atom * through  # per fraction and nm
@@ -250,12 +250,6 @@ def information_per_nm(
     # The amplitude of the bremsstrahlung is fitted too: what it shares with the lines is lost.
     n = len(elements)
     return np.asarray(full[:n, :n] - np.outer(full[:n, n], full[n, :n]) / full[n, n])
-
-
-def _photons_per_atom(model: LineModel, element: str, beam_energy_kev: float) -> float:
-    """Cross-section of the lines of an element's column, nm²."""
-    family = model.families()[element]
-    return BARN_NM2 * sum(xray.emission_cross_section(line, beam_energy_kev=beam_energy_kev) for line in family)
 
 
 def _path_sum(diameter_nm: float, radius_nm: float, pixel_nm: float, off_nm: float) -> float:
