@@ -92,7 +92,7 @@ def test_intervals_of_voxels_are_too_wide_for_metals_and_too_narrow_for_oxygen(t
 
 
 def test_intervals_of_shells_hold_metals_half_the_time_and_oxygen_hardly_ever(tables):
-    """Missed: the mean of oxygen is off by more than its counting error, and the clusters of one truth stay put."""
+    """Missed: the density from ADF moves means by more than counting does, see the oracle inputs below."""
     for table in tables.values():
         of_shells = table["shell_coverage"].mean(axis=1)
         assert np.all(of_shells[0] < 0.3)

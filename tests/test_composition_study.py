@@ -109,4 +109,4 @@ def test_recipes_run_on_tiny_draws():
 def test_tables_of_the_study_are_registered():
     names = set(products.products())
     assert {"study/composition/pristine-2", "study/composition/cycled-200-1", "study/composition-null"} <= names
-    assert {"study/composition-means", "study/false-rich", "study/twin-false-rich"} <= names
+    assert {"study/composition-means", "study/false-rich", "study/interval-oracles"} <= names

@@ -2,16 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..store.results import Arrays
 from .recipes import composition_false_rich
 from .registry import Report, product
 from .study import PARTICLES
-
-if TYPE_CHECKING:
-    from ..containers import TiltSeries
-    from ..phantoms import Phantom
 
 Files = Mapping[str, Mapping[str, Path]]
 
@@ -186,70 +182,3 @@ def _standard_error(maps: Any, mean: Mapping[str, float], *, finer: float) -> An
     # d f_i = f_i (d ln I_i - sum_j f_j d ln I_j)
     slopes = np.diag(fractions) @ (np.eye(len(totals)) - fractions) / totals
     return 100 * np.sqrt(np.diag(slopes @ covariance @ slopes.T)) / finer
-
-
-@product(
-    "study/twin-false-rich",
-    tolerance={"error": 0.05, "rich": 0.3, "rich_inside": 0.3},
-    seed=12,
-    # Particle, solid angle in sr.
-    cases=(("pristine-1", 0.7), ("cycled-200-1", 0.7)),
-    genfire=_PUBLISHED_GENFIRE,
-)
-def twin_false_rich(
-    report: Report, files: Files, *, seed: int, cases: Sequence[tuple[str, float]], genfire: Mapping[str, Any]
-) -> Arrays:
-    """Share of voxels above 16.67 at% in the nulls of two stages, by the paper's own GENFIRE.
-
-    The twin's own counts with shadow, absorption and film; true alignment; fit of all lines; one factor per tilt;
-    Gaussian of 1.2 pixels; k-factors from 6:1:1:1 in the pristine particle, and those for the cycled one.
-    ``error``, ``rich``, ``rich_inside`` : float (case, metal), Mn, Co, Ni: standard deviation of a voxel where there is
-    none, at%; false rich voxels in % of all, and of those deeper than 5 nm. ``mean`` : the metals' mean, at%.
-    """
-    import numpy as np
-
-    from .. import composition, phantoms
-    from . import draws
-
-    del files
-    table: dict[str, list[list[float]]] = {"error": [], "rich": [], "rich_inside": [], "mean": []}
-    k: Mapping[str, float] = {}
-    limit = phantoms.RICH_THRESHOLD_AT_PERCENT
-    for number, (name, solid_angle_sr) in enumerate(cases):
-        report(number / len(cases), f"{name}, {solid_angle_sr:g} sr")
-        null = phantoms.particle(name, control="null")
-        maps = _counted_in_place(null, solid_angle_sr=solid_angle_sr, seed=seed)
-        of_k: dict[str, Any] = {"k": k} if k else {"atomic_ratio": {"O": 6, "Mn": 1, "Co": 1, "Ni": 1}}
-        result = composition.reconstruct_paper(maps, mask=null.mask, **of_k, **genfire)
-        k = k or result.k_factors
-        deep = null.mask & (null.depth_nm > 5)
-        percent = [100 * np.asarray(result.fractions[element].values) for element in draws.METALS]
-        table["error"].append([float(np.nanstd(v[null.mask])) for v in percent])
-        table["mean"].append([float(np.nanmean(v[null.mask])) for v in percent])
-        table["rich"].append([100 * float((v[null.mask] > limit).mean()) for v in percent])
-        table["rich_inside"].append([100 * float((v[deep] > limit).mean()) for v in percent])
-    return {
-        **{name: np.array(rows) for name, rows in table.items()},
-        "particles": np.array([name for name, _ in cases]),
-        "solid_angle_sr": np.array([sr for _, sr in cases]),
-    }
-
-
-def _counted_in_place(null: "Phantom", *, solid_angle_sr: float, seed: int) -> "dict[str, TiltSeries]":
-    """Count the X-rays of a particle that hangs where it should, and fit all lines."""
-    import numpy as np
-
-    from .. import eds, simulation
-    from . import draws
-
-    acquisition = simulation.Acquisition(
-        signals=("eds",),
-        repeats=False,
-        misalignment_px=0.0,
-        axis_rotation_deg=0.0,
-        # The lines that are fitted end at 1.2 keV.
-        eds=simulation.Eds(n_channels=128, solid_angle_sr=solid_angle_sr),
-    )
-    spectra = simulation.acquire(null, acquisition, rng=np.random.default_rng(seed)).eds
-    assert spectra is not None
-    return dict(eds.fit_lines(spectra, elements=draws.ELEMENTS).intensities)
