@@ -10,7 +10,7 @@ from tritomo_helpers import phantoms, simulation, valence
 from tritomo_helpers.alignment import Alignment
 from tritomo_helpers.spectroscopy import references
 
-TILTS = (-50.0, 0.0, 30.0)
+TILTS = (-50.0, 30.0)
 
 
 @pytest.fixture(scope="module")

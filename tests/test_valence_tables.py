@@ -141,6 +141,17 @@ def test_nothing_is_found_where_nothing_varies():
     assert found["constant"][1].sum() >= 0.9 * of_nothing
 
 
+def test_the_verdict_itself_finds_no_trend_where_nothing_varies():
+    """A constant map cannot show a trend; settings chosen for a particle that has one could."""
+    found = table("null-trend")
+    assert found["n"].sum() == 200
+    assert found["trends"].sum() <= 14
+    # The settings do allow a trend: noise alone makes some, and far less than the particle has.
+    spread = np.nanstd(found["change"], axis=1)
+    assert (spread > 0.1).all()
+    assert (spread < 0.1 * np.abs(found["true_change"])).all()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_published_chain_beside(stage):
     found = table(f"paper-{stage}")

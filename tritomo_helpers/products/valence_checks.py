@@ -1,4 +1,4 @@
-"""Tables that hold the valence of the twin against what is known: exact references, the best setting, no trend."""
+"""Tables that hold the valence of the twin against what is known: exact references, and no trend."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,73 +52,6 @@ def valence_exact(report: Report, files: Files) -> Arrays:
         "error": np.array(error),
         "standard_error": np.array(standard_error),
         "chi2": np.array(chi2),
-    }
-
-
-_CASES = {**{stage: (stage, "none") for stage in _STAGES}, "patches": ("pristine-1", "valence-patches")}
-
-
-@product(
-    "study/valence-oracle",
-    tolerance={"chosen": 0.3, "best": 0.3},
-    cases=_CASES,
-    n_repeats=6,
-)
-def valence_oracle(report: Report, files: Files, *, cases: Mapping[str, tuple[str, str]], n_repeats: int) -> Arrays:  # noqa: ARG001  made from phantoms
-    """Errors of voxels with the setting that counts set aside choose, and with the best when the truth is known.
-
-    Both on the same maps, drawn anew for each repeat; of the settings that were tried, the best for an element is found
-    on voxels of twice the size, where settings are chosen.
-
-    ``case``, ``state`` : text. ``chosen``, ``best`` : float (case, repeat, state), root mean square error, points.
-    """
-    import numpy as np
-
-    from .. import phantoms, valence
-    from ..containers import Tomogram
-    from ..tomography.fractions import halved, solve
-    from ..valence.volumes import fraction_data, reconstruct_element
-
-    table: dict[str, list[list[list[float]]]] = {"chosen": [], "best": []}
-    for c, (particle, control) in enumerate(cases.values()):
-        specimen = phantoms.particle(particle, control=control)
-        inside = specimen.mask
-        density = Tomogram(specimen.density.astype(np.float32), specimen.voxel_size_nm)
-        silent = valence.expected_maps(specimen)
-        for rows in table.values():
-            rows.append([])
-        for repeat in range(n_repeats):
-            report((c + repeat / n_repeats) / len(cases), f"{particle}, {control}, repeat {repeat}")
-            # Other repeats than those of the tables of shells.
-            maps = valence.draw_maps(silent, rng=np.random.default_rng([40, repeat]))
-            errors: dict[str, dict[str, float]] = {"chosen": {}, "best": {}}
-            for element in ("Mn", "Co"):
-                states = maps.states_of(element)
-                known = [i for i, s in enumerate(states) if s in _STATES]
-                valences = specimen.mn_valence if element == "Mn" else specimen.co_valence
-                truth = np.stack([valences[int(states[i][2])][inside] for i in known])
-                rng = np.random.default_rng([41, repeat])
-                got, choice = reconstruct_element(maps, element, density=density, support=inside, rng=rng, n_draws=0)
-                data = fraction_data(maps, states, density, inside)
-                coarse, _ = halved(data)
-                at_even = np.zeros((len(known), *inside.shape), dtype=np.float32)
-                at_even[:, inside] = truth
-                body = coarse.mask & inside[::2, ::2, ::2]
-                coarse_truth = at_even[:, ::2, ::2, ::2][:, body]
-                misfit = [
-                    float(np.mean((solve(coarse, prior).fractions[known][:, body] - coarse_truth) ** 2))
-                    for prior, _ in choice.tried
-                ]
-                best = solve(data, choice.tried[int(np.argmin(misfit))][0]).fractions
-                for what, values in (("chosen", got.fractions), ("best", best)):
-                    off = np.sqrt(np.mean((values[known][:, inside] - truth) ** 2, axis=1))
-                    errors[what] |= {states[i]: 100 * float(v) for i, v in zip(known, off, strict=True)}
-            for what, of_state in errors.items():
-                table[what][-1].append([of_state[s] for s in _STATES])
-    return {
-        "case": np.array(list(cases)),
-        "state": np.array(_STATES),
-        **{what: np.array(rows) for what, rows in table.items()},
     }
 
 
