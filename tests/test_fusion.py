@@ -197,3 +197,11 @@ def test_bad_input_is_refused_before_any_work():
         fused(adf, {"O": maps["O"]}, density)
     with pytest.raises(ValueError, match="method: expected one of"):
         fused(adf, maps, density, method="magic")
+
+
+def test_two_peaks_are_two_clusters_from_the_sum_of_their_radii_on():
+    z = np.zeros((1, 1, 40))
+    z[0, 0, [5, 8, 20, 25]] = 9.0, 8.0, 7.0, 6.0  # 3 and 5 voxels apart
+    places, scores = fusion.find_clusters(z, threshold=1.0, radius_nm=2.0, voxel_size_nm=1.0)
+    assert places[:, 0].tolist() == [-15.0, 0.0, 5.0]
+    assert scores.tolist() == [9.0, 7.0, 6.0]
