@@ -84,7 +84,7 @@ class LineModel:
             )
         check_positive(self.background_terms, "background_terms", zero_ok=True)
         for element in self.elements:
-            xray.main_line(element, window_ev=self.window_ev, beam_energy_kev=self.beam_energy_kev)
+            _main_line(element, self.window_ev, self.beam_energy_kev)
 
     @property
     def all_elements(self) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ def _families(
         inside = [line for line in own if low <= line.energy_kev * 1e3 <= high]
         if not inside:
             continue
-        main = xray.main_line(element, window_ev=window_ev, beam_energy_kev=beam_energy_kev).shell[0]
+        main = _main_line(element, window_ev, beam_energy_kev).shell[0]
         for family in dict.fromkeys(line.shell[0] for line in inside):
             # Lines just outside reach into the window with their flanks.
             columns[element if family == main else f"{element} {family}"] = tuple(
@@ -264,7 +264,17 @@ def family_cross_section(element: str, *, window_ev: tuple[float, float], beam_e
 
     Lines just outside the window count, since a fit takes those of one shell together.
     """
-    shell = xray.main_line(element, window_ev=window_ev, beam_energy_kev=beam_energy_kev).shell[0]
+    return _emission(element, (float(window_ev[0]), float(window_ev[1])), beam_energy_kev)
+
+
+@lru_cache(maxsize=256)
+def _main_line(element: str, window_ev: tuple[float, float], beam_energy_kev: float) -> xray.XrayLine:
+    return xray.main_line(element, window_ev=window_ev, beam_energy_kev=beam_energy_kev)
+
+
+@lru_cache(maxsize=256)
+def _emission(element: str, window_ev: tuple[float, float], beam_energy_kev: float) -> float:
+    shell = _main_line(element, window_ev, beam_energy_kev).shell[0]
     family = (line for line in xray.lines([element]) if line.shell[0] == shell)
     return sum(xray.emission_cross_section(line, beam_energy_kev=beam_energy_kev) for line in family)
 
