@@ -83,6 +83,7 @@ class LineModel:
                 "elements", expected="each element once", got=f"{', '.join(repeated)} twice", remedy="drop the repeats"
             )
         check_positive(self.background_terms, "background_terms", zero_ok=True)
+        check_positive(self.beam_energy_kev, "beam_energy_kev")
         for element in self.elements:
             _main_line(element, self.window_ev, self.beam_energy_kev)
 
