@@ -1,8 +1,6 @@
 """Charge, capacity and their derivative: what a battery cycler records, made comparable.
 
-References
-----------
-Bard and Faulkner, Electrochemical Methods, 2nd ed. (2001), chapter 1 (Faraday's law); constants of CODATA 2018.
+Source: Bard and Faulkner, Electrochemical Methods, 2nd ed. (2001), chapter 1 (Faraday's law); constants of CODATA 2018.
 """
 
 from __future__ import annotations

@@ -3,9 +3,7 @@
 A phantom is a function of position, so it can be sampled on any grid (`particle`, `Phantom.sample`) and integrated
 along any ray (`Phantom.areal_densities`) without ever touching the operators that reconstruct it.
 
-References
-----------
-Composition, valence, size and phases of the particles: the paper's results.
+Source of composition, valence, size and phases of the particles: the paper's results.
 """
 
 import numpy as np
