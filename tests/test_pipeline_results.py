@@ -190,3 +190,36 @@ def test_a_second_run_says_that_it_waits_for_the_first(done, tmp_path, capsys):
         assert not (out / "summary.json").exists()
     second.join()
     assert (out / "summary.json").exists()
+
+
+def test_an_element_that_is_not_there_ends_no_run():
+    """Silicon dioxide looked at with the elements of a cathode: the noise of cobalt may come out below zero."""
+    counts = {"O": 9.0, "Mn": 0.2, "Co": -0.1, "Ni": 0.1}
+    maps = {el: TiltSeries(np.full((3, 8, 8), n), (-20.0, 0.0, 20.0), 2.0, el) for el, n in counts.items()}
+    lines = chemistry.Lines(tuple(counts), maps, maps, np.zeros((4, 4), dtype=np.float32))
+    k = dict.fromkeys(chemistry.OXIDE, 1.0)
+    found = chemistry.compose(lines, None, None, None, k_factors=k, k_source="given", method="best")
+    assert found.shares is None
+    assert found.not_done.startswith("Co (-")
+    assert "name the elements of the specimen" in found.warnings[-1]
+    assert sum(found.mean.values()) == pytest.approx(1)
+
+
+def test_a_setting_that_contradicts_the_files_is_said_aloud(tmp_path):
+    place = tmp_path / "grain"
+    place.mkdir()
+    io.save(adf_series(), place / "adf.hspy")
+    stated = pipeline.understand(place).channels["adf"].pixel_size_nm
+    (place / "tritomo.yaml").write_text(f"pixel_size_nm: {stated}\n")
+    assert not any("pixel_size_nm" in note for note in pipeline.understand(place).notes)
+    (place / "tritomo.yaml").write_text("pixel_size_nm: 2.0\ntilt_angles_deg: [-50, -20, 0, 20, 50]\n")
+    said = pipeline.understand(place)
+    assert f"pixel_size_nm is 2 by tritomo.yaml, and the files of ADF state {stated:.4g}" in said.notes
+    assert any(note.startswith("tilt_angles_deg is -50 ... by tritomo.yaml") for note in said.notes)
+    assert "tilt axis       image y, as nothing says otherwise" in said.table()
+
+
+def test_volts_are_not_taken_for_kilovolts(place):
+    (place / "tritomo.yaml").write_text("beam_energy_kev: 200000\n")
+    with pytest.raises(ValueError, match=r"beam_energy_kev in tritomo\.yaml: expected .* 20 to 1500"):
+        pipeline.understand(place)

@@ -146,7 +146,8 @@ def estimate(
     if extended and method in ("common-line", "center-of-mass"):
         method = "cross-correlation"
         work.why.append(
-            f"method: {asked} replaced by {method}, because the frame cuts the specimen {extended} the axis and the "
+            f"method: {asked} replaced by {method}, because the frame cuts the specimen "
+            f"{'along and across' if extended == 'both' else extended} the axis and the "
             "center of mass of a part is not that of the whole"
         )
         warnings.warn(work.why[-1], UserWarning, stacklevel=2)

@@ -102,8 +102,11 @@ def compose(
         said.append("k-factors are those of cross-sections, which for L lines are known to some 20 %")
     corrected = dict(totals)
     known = set(lines.elements) == set(OXIDE)
-    if known and method != "paper":
-        guess = {el: float(share) for el, share in composition.cliff_lorimer(totals, k_factors=k).items()}
+    guess = {el: float(share) for el, share in composition.cliff_lorimer(totals, k_factors=k).items()}
+    absent = [f"{el} ({100 * share:.1f} at%)" for el, share in guess.items() if share <= 0]
+    if known and absent and method != "paper":
+        said.append(f"not found: {', '.join(absent)}; name the elements of the specimen in tritomo.yaml")
+    elif known and method != "paper":
         maps = aligned_maps(lines, aligned)
         # As the k-factors were calibrated: lithium absorbs too.
         taken_out = composition.correct_absorption(
@@ -119,6 +122,8 @@ def compose(
         return _as_paper(result, lines, aligned, density, particle)
     if not known:
         return replace(result, not_done="the density of this material is not known, nor how it absorbs")
+    if absent:
+        return replace(result, not_done=f"{', '.join(absent)} is not found, so that this is another material")
     if max(aligned.series.images.shape[1:]) > LARGE_PX:
         return replace(result, not_done=f"images wider than {LARGE_PX} pixels: bin them")
     return _fused(result, lines, aligned, density, particle)

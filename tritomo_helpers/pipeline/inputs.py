@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 
 from .. import datasets, io, tilt_series
 from .._typing import Floats
-from .._validation import check_positive, fail
+from .._validation import check_positive, check_range, fail
 from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD, SAME_ANGLE_DEG
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import xray
@@ -117,6 +118,8 @@ class Understood:
                 f"  {label:<15} {files}: {' x '.join(map(str, channel.shape))}, {angles.size} tilts "
                 f"{angles[0]:g} to {angles[-1]:g} deg, {channel.pixel_size_nm:.4g} nm per pixel, {channel.what}"
             )
+        axis = self.settings.get("tilt_axis", f"y, as nothing says otherwise (tilt_axis in {SETTINGS})")
+        lines.append(f"  tilt axis       image {axis}")
         lines += [f"  ignored         {file}: {why}" for file, why in self.ignored.items()]
         lines += [f"  note            {note}" for note in self.notes]
         lines += [f"  PROBLEM         {problem}" for problem in self.problems]
@@ -237,6 +240,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     for name in ("pixel_size_nm", *OPTICS):
         if name in settings:
             check_positive(settings[name], f"{name} in {SETTINGS}")
+    check_range(settings.get("beam_energy_kev", BEAM_ENERGY_KEV), f"beam_energy_kev in {SETTINGS}", 20.0, 1500.0)
     for role, names in settings.get("files", {}).items():
         if not isinstance(names, str) and not (
             isinstance(names, list) and names and all(isinstance(name, str) for name in names)
@@ -312,7 +316,29 @@ def _understood(
         n = channels["adf"].tilt_angles_deg.size
         problems.append(f"{n} {'tilt' if n == 1 else 'tilts'}, and a tomogram needs three at least")
     problems += _disagreements(channels)
-    return Understood(name, channels, settings, ignored, tuple(problems), tuple(_notes(channels, settings)))
+    notes = [*_notes(channels, settings), *_contradictions(channels, settings)]
+    return Understood(name, channels, settings, ignored, tuple(problems), tuple(notes))
+
+
+def _contradictions(channels: Mapping[str, Channel], settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where a setting says another pixel size or other angles than the files of ADF do."""
+    for key, tolerance in (("pixel_size_nm", 1e-3), ("tilt_angles_deg", 0.05)):
+        if key not in settings or "adf" not in channels:
+            continue
+        channel = channels["adf"]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                series = _load("adf", channel.files, {name: s for name, s in settings.items() if name != key})
+        except ValueError:  # the files state none, which is why the setting is there
+            continue
+        used, stated = (np.atleast_1d(getattr(of, key)) for of in (channel, series))
+        relative = stated if key == "pixel_size_nm" else 1.0
+        if used.shape != stated.shape or np.any(np.abs(used - stated) > tolerance * relative):
+            yield (
+                f"{key} is {used[0]:.4g}{' ...' if used.size > 1 else ''} by {SETTINGS}, and the files of ADF state "
+                f"{stated[0]:.4g}{' ...' if stated.size > 1 else ''}"
+            )
 
 
 def _channel(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> Channel:

@@ -23,7 +23,8 @@ body { margin: 0 auto; max-width: 62rem; padding: 1rem; font: 1rem/1.5 system-ui
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
-.wide { overflow-x: auto; } .wide td { white-space: nowrap; } pre { background: var(--soft); padding: .8rem; }
+.wide { overflow-x: auto; } .numbers td { white-space: nowrap; }
+pre { background: var(--soft); padding: .8rem; white-space: pre-wrap; }
 .warnings { border-left: .3rem solid var(--warn); padding: .1rem 1rem; background: var(--soft); }
 .warnings h2 { margin-top: .5rem; color: var(--warn); }
 figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; }
@@ -88,7 +89,7 @@ def document(title: str, body: Sequence[str]) -> str:
 def rows(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a table of two columns."""
     cells = "".join(f'<tr><th scope="row">{html.escape(a)}</th><td>{html.escape(b)}</td></tr>' for a, b in pairs)
-    return f'<div class="wide"><table>{cells}</table></div>'
+    return f'<div class="wide numbers"><table>{cells}</table></div>'
 
 
 def _slices(volumes: Mapping[str, Tomogram], particle: str) -> list[str]:
@@ -174,7 +175,7 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         "<h2>Verdicts</h2>",
         "<p>Each beside the same particle without any variation, at the same noise: one linear estimate with fixed "
         "settings of both. At 5 %, one of twenty verdicts on nothing is a yes.</p>",
-        f'<div class="wide"><table><tr>{titles}</tr>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>',
+        f'<div class="wide numbers"><table><tr>{titles}</tr>{"".join(f"<tr>{x}</tr>" for x in lines)}</table></div>',
     ]
 
 

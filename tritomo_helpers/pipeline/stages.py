@@ -107,7 +107,8 @@ def align(adf: TiltSeries) -> Aligned:
     series = alignment.apply(clean, estimated, drop=True)
     support = tomography.support_from_masks(series.replace(images=tilt_series.otsu_masks(series)))
     if estimated.extended:
-        said.append(f"the frame cuts the specimen {estimated.extended} the tilt axis: densities near the cut are wrong")
+        where = "along and across" if estimated.extended == "both" else estimated.extended
+        said.append(f"the frame cuts the specimen {where} the tilt axis: densities near the cut are wrong")
     return Aligned(series, np.asarray(support), estimated, tuple(dict.fromkeys(said)))
 
 
