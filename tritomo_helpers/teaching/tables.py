@@ -41,5 +41,7 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, bold: Sequ
         shown = [f"<b>{cell}</b>" if name in bold else cell for name, cell in zip(head, cells, strict=True)]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>")
         above = first
-    page = f'<table class="tt-verdicts"><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    # Focusable, since a wide table scrolls on a narrow page and keys have to reach its end.
+    opening = '<table class="tt-verdicts" tabindex="0">'
+    page = f"{opening}<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     publish("\n".join(" | ".join(row) for row in (head, *rows)), page)
