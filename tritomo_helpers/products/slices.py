@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .._typing import Floats
 from ..store.results import Arrays
 from .registry import Report, product
 from .study import PARTICLES
@@ -46,8 +47,8 @@ def middle_slices(report: Report, files: Mapping[str, Mapping[str, Path]]) -> Ar
     return {"particles": np.array(PARTICLES), "names": np.array(list(LIMITS)), "codes": np.array(codes)}
 
 
-def encoded(values: Any, limit: float) -> Any:
-    """Return values as codes.
+def encoded(values: Floats, limit: float) -> Any:
+    """Return values, of any shape, as uint8: 0 to 254 from zero to `limit`, in its unit; NaN becomes `UNMEASURED`.
 
     Examples
     --------
@@ -61,8 +62,8 @@ def encoded(values: Any, limit: float) -> Any:
     return np.where(np.isnan(values), UNMEASURED, levels).astype(np.uint8)
 
 
-def decoded(codes: Any, limit: float) -> Any:
-    """Return codes as values, NaN outside the particle.
+def decoded(codes: Any, limit: float) -> Floats:
+    """Return uint8 codes, of any shape, as values in the unit of `limit`, NaN outside the particle.
 
     Examples
     --------
