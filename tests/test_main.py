@@ -177,3 +177,12 @@ def test_clean_removes_runs_of_the_study_whose_table_is_there(capsys):
     assert main(["data", "clean"]) == 0
     assert "2 outdated products removed" in capsys.readouterr().out
     assert [run.name for run in study.iterdir()] == ["grain-paper"], "this one goes on where it was killed"
+
+
+def test_an_interrupt_says_how_to_go_on_instead_of_where_it_was(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tritomo_helpers.pipeline.process", interrupted)
+    assert main(["process", "twin/tiny", "--out", "anywhere"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err

@@ -108,6 +108,17 @@ def test_a_malformed_folder_gives_one_clear_message_before_anything_is_run(folde
     assert "PROBLEM" in capsys.readouterr().out
 
 
+def test_what_cannot_be_read_is_not_called_absent_and_the_line_of_the_settings_is_named(folder):
+    (folder / "a.rawtlt").unlink()
+    lines = pipeline.understand(folder).table().splitlines()
+    assert "  ADF             see PROBLEM" in lines
+    assert any("set tilt_angles_deg in tritomo.yaml" in line for line in lines)
+    (folder / "tritomo.yaml").write_text("files: {adf: a.mrc, eds: absent.hspy}\n")
+    understood = pipeline.understand(folder)
+    assert "  EDS             see PROBLEM" in understood.table().splitlines()
+    assert not any("no EDS" in note for note in understood.notes)
+
+
 def test_no_pixel_size_is_said(tmp_path):
     io.save(adf_series(), tmp_path / "a.hspy")
     with h5py.File(tmp_path / "a.hspy", "r+") as file:

@@ -127,6 +127,15 @@ def test_volumes_of_an_earlier_run_do_not_stay_beside_those_of_a_new_one(done, t
     assert not (out / "Mn4.mrc").exists()
 
 
+def test_the_results_of_one_particle_are_not_replaced_by_another(done, tmp_path):
+    place, out = done
+    other = shutil.copytree(place, tmp_path / "other")
+    before = (out / "summary.json").read_bytes()
+    with pytest.raises(ValueError, match=f"a folder of its own for other, got .*holds the results of {place.name}"):
+        pipeline.process(other, out=out)
+    assert (out / "summary.json").read_bytes() == before
+
+
 def test_thickness_is_not_read_with_the_optics_of_another_microscope(place):
     understood = pipeline.understand(place)
     assert replace(understood, settings={"beam_energy_kev": 300}).other_optics == {}

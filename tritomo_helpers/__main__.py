@@ -10,22 +10,28 @@ from typing import Any
 
 from . import datasets, products
 
+INTERRUPTED = 130
+EXIT_CODES = """exit codes: 0 done; 1 not done, standard error says why; 2 the command was not understood;
+3 done, with warnings; 130 interrupted"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
-
-    0 done; 1 not (said why on standard error); 2 not understood; 3 done, with warnings.
-    """
+    """Run one command and return its exit code, as `EXIT_CODES` lists them."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last stage that was complete", file=sys.stderr)
+        return INTERRUPTED
     except (ValueError, OSError, datasets.DatasetUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tritomo_helpers", description="Helpers for the tritomo book.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tritomo_helpers", description="Helpers for the tritomo book.", epilog=EXIT_CODES
+    )
     commands = parser.add_subparsers(title="commands", required=True)
     _add_pipeline(commands)
     data = commands.add_parser("data", help="the datasets of the book")
@@ -50,15 +56,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_pipeline(commands: Any) -> None:
-    single = commands.add_parser("process", help="from the files of one particle to a folder of results")
+    single = commands.add_parser(
+        "process", help="from the files of one particle to a folder of results", epilog=EXIT_CODES
+    )
     single.add_argument("source", metavar="NAME|PATH", help="a dataset's name, or a folder from the microscope")
     single.add_argument(
         "--dry-run", action="store_true", help="say what was understood and what is missing, run nothing"
     )
     single.set_defaults(run=_process)
-    several = commands.add_parser("study", help="several particles: one table, one report")
+    several = commands.add_parser("study", help="several particles: one table, one report", epilog=EXIT_CODES)
     several.add_argument("sources", nargs="+", metavar="NAME|PATH")
-    several.add_argument("--stages", nargs="+", metavar="STAGE", help="what each has been through, one a source")
+    several.add_argument(
+        "--stages", nargs="+", metavar="STAGE", help="what each has been through, one a source; after the sources"
+    )
     several.set_defaults(run=_study)
     for parser in (single, several):
         parser.add_argument("--out", required=parser is several, metavar="DIR", help="folder of the results")

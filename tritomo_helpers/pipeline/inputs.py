@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,7 +111,8 @@ class Understood:
         for role, label in ROLES.items():
             channel = self.channels.get(role)
             if channel is None:
-                lines.append(f"  {label:<15} none")
+                unread = any(problem.startswith(f"{label}: ") for problem in self.problems)
+                lines.append(f"  {label:<15} {'see PROBLEM' if unread else 'none'}")
                 continue
             angles = channel.tilt_angles_deg
             files = channel.files[0].name if len(channel.files) == 1 else f"{len(channel.files)} files"
@@ -307,7 +309,7 @@ def _understood(
         try:
             channels[role] = _channel(role, tuple(files), settings)
         except (ValueError, OSError) as error:
-            problems.append(f"{ROLES[role]}: {error}")
+            problems.append(f"{ROLES[role]}: {_by_settings(str(error))}")
     if "adf" not in files_of_role:
         problems.append("no ADF images, from which everything else is aligned and masked")
     if "core_loss" in files_of_role and "low_loss" not in files_of_role:
@@ -316,8 +318,14 @@ def _understood(
         n = channels["adf"].tilt_angles_deg.size
         problems.append(f"{n} {'tilt' if n == 1 else 'tilts'}, and a tomogram needs three at least")
     problems += _disagreements(channels)
-    notes = [*_notes(channels, settings), *_contradictions(channels, settings)]
+    notes = [*_notes(channels, settings, files_of_role), *_contradictions(channels, settings)]
     return Understood(name, channels, settings, ignored, tuple(problems), tuple(notes))
+
+
+def _by_settings(message: str) -> str:
+    """Return the message of a reader with the line of the settings that stands for an argument of the reader."""
+    said = re.sub(r"\bpass (tilt_angles_deg|pixel_size_nm)", rf"set \1 in {SETTINGS}", message)
+    return re.sub(r"\btitle=(?: or index=)?", f"titles in {SETTINGS}", said)
 
 
 def _contradictions(channels: Mapping[str, Channel], settings: Mapping[str, Any]) -> Iterator[str]:
@@ -397,18 +405,19 @@ def _disagreements(channels: Mapping[str, Channel]) -> list[str]:
     return problems
 
 
-def _notes(channels: Mapping[str, Channel], settings: Mapping[str, Any]) -> list[str]:
+def _notes(channels: Mapping[str, Channel], settings: Mapping[str, Any], roles: Container[str]) -> list[str]:
+    """Return what is unusual, and what cannot be done for want of a role; one that cannot be read is a problem."""
     notes = []
     adf = channels.get("adf")
     if adf is not None and adf.tilt_angles_deg.size > 3:
         steps = np.diff(adf.tilt_angles_deg)
         wide = np.flatnonzero(steps > 1.6 * np.median(steps))
         notes += [f"a gap from {adf.tilt_angles_deg[i]:g} to {adf.tilt_angles_deg[i + 1]:g} deg" for i in wide]
-    if "eds" not in channels:
+    if "eds" not in roles:
         notes.append("no EDS, so no composition")
     elif "elements" not in settings:
         notes.append(f"elements taken to be {', '.join(ELEMENTS)}: name others in {SETTINGS}")
-    if "core_loss" not in channels:
+    if "core_loss" not in roles:
         notes.append("no core-loss EELS, so no valence")
     return notes
 

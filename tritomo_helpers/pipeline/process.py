@@ -1,5 +1,6 @@
 """One particle: from its files to a folder of results, each stage kept by what it depends on."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,7 +118,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _check_out(folder: Path, understood: Understood) -> None:
-    """Refuse a folder that holds what was recorded: results have names such as adf.mrc."""
+    """Refuse a folder that holds what was recorded, such as adf.mrc, or the results of another particle."""
     for channel in understood.channels.values():
         for file in channel.files:
             if file.resolve().parent == folder.resolve():
@@ -127,6 +128,15 @@ def _check_out(folder: Path, understood: Understood) -> None:
                     got=f"{folder}, which holds the recorded {file.name}",
                     remedy="name another folder: results could replace your data",
                 )
+    summary = folder / "summary.json"
+    held = json.loads(summary.read_text(encoding="utf-8"))["particle"] if summary.is_file() else understood.name
+    if held != understood.name:
+        raise fail(
+            "out",
+            expected=f"a folder of its own for {understood.name}",
+            got=f"{folder}, which holds the results of {held}",
+            remedy="name another folder, or remove what is there",
+        )
 
 
 def _check_k_factors(k_factors: Mapping[str, float], understood: Understood) -> None:
