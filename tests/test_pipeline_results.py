@@ -17,6 +17,8 @@ from tritomo_helpers.alignment import Alignment
 from tritomo_helpers.containers import TiltSeries, Tomogram
 from tritomo_helpers.pipeline import chemistry, spectra
 from tritomo_helpers.pipeline.process import _Keeper
+from tritomo_helpers.pipeline.study import averages_of_stages
+from tritomo_helpers.pipeline.study_report import study_page
 from tritomo_helpers.spectroscopy import references
 from tritomo_helpers.store import files
 
@@ -232,3 +234,22 @@ def test_volts_are_not_taken_for_kilovolts(place):
     (place / "tritomo.yaml").write_text("beam_energy_kev: 200000\n")
     with pytest.raises(ValueError, match=r"beam_energy_kev in tritomo\.yaml: expected .* 20 to 1500"):
         pipeline.understand(place)
+
+
+def test_the_page_of_a_study_names_and_rounds_values_as_that_of_one_particle_does():
+    rows = [
+        {
+            "particle": name,
+            "stage": "new",
+            "state": "done",
+            "Mn4_percent": value,
+            "Mn4_low": value - 1,
+            "Mn4_high": 99.0,
+        }
+        for name, value in (("a", 80.0), ("b", 81.0))
+    ]
+    rows[1]["outlier_in"] = "Mn4_percent"
+    page = study_page(rows, averages_of_stages(rows), ["a", "b"])
+    assert "<td>80.50 \N{PLUS-MINUS SIGN} 0.71</td>" in page
+    assert "<td>80.0 (79.0 to 99.0)</td>" in page
+    assert "b lies far from its stage in Mn\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT PLUS SIGN} (% of its element)" in page

@@ -61,7 +61,7 @@ def report_page(
             f"<p>Method: {html.escape(str(summary['method']))}. Done: {html.escape(', '.join(summary['done']))}.</p>",
             _warnings(summary),
             "<h2>The particle</h2>",
-            rows(_with_intervals(summary["values"])),
+            rows(with_intervals(summary["values"])),
             *_verdict_table(summary["verdicts"]),
             "<h2>Slices</h2>",
             *_slices(volumes, str(summary["particle"])),
@@ -72,7 +72,7 @@ def report_page(
             "<h2>What limits this</h2>",
             _listed(summary["limits"]),
             "<h2>What the files were taken for</h2>",
-            f'<div class="wide"><pre>{html.escape(table)}</pre></div>',
+            f'<div class="wide" tabindex="0"><pre>{html.escape(table)}</pre></div>',
         ],
     )
 
@@ -89,7 +89,7 @@ def document(title: str, body: Sequence[str]) -> str:
 def rows(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a table of two columns."""
     cells = "".join(f'<tr><th scope="row">{html.escape(a)}</th><td>{html.escape(b)}</td></tr>' for a, b in pairs)
-    return f'<div class="wide numbers"><table>{cells}</table></div>'
+    return f'<div class="wide numbers" tabindex="0"><table>{cells}</table></div>'
 
 
 def _slices(volumes: Mapping[str, Tomogram], particle: str) -> list[str]:
@@ -108,7 +108,7 @@ def _slices(volumes: Mapping[str, Tomogram], particle: str) -> list[str]:
     return pieces
 
 
-def _with_intervals(values: Mapping[str, float]) -> list[tuple[str, str]]:
+def with_intervals(values: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return the rows of the table of values, each with its 95 % interval where it has one."""
     pairs = []
     for key, value in values.items():
@@ -122,11 +122,13 @@ def _with_intervals(values: Mapping[str, float]) -> list[tuple[str, str]]:
         if low in values and high in values and what in _WITH_INTERVAL:
             digits = _WITH_INTERVAL[what]
             text = f"{value:.{digits}f} ({values[low]:.{digits}f} to {values[high]:.{digits}f})"
-        pairs.append((_NAMES.get(key) or _name_of(stem, what), text))
+        pairs.append((name_of(key), text))
     return pairs
 
 
-def _name_of(stem: str, what: str) -> str:
+def name_of(key: str) -> str:
+    """Return what a value of summary.json is called where it is read."""
+    stem, _, what = key.partition("_")
     known = {
         "at_percent": "(at%)",
         "percent": "(% of its element)",
@@ -136,7 +138,7 @@ def _name_of(stem: str, what: str) -> str:
         "Mn4_coupling": "with Mn⁴⁺ at equal depth (correlation)",
         "Mn4_coupling_p": "with Mn⁴⁺ at equal depth (p)",
     }
-    return f"{_written(stem)} {known.get(what, what.replace('_', ' '))}"
+    return _NAMES.get(key) or f"{_written(stem)} {known.get(what, _written(what.replace('_', ' ')))}"
 
 
 def _written(name: str) -> str:
@@ -175,7 +177,7 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         "<h2>Verdicts</h2>",
         "<p>Each beside the same particle without any variation, at the same noise: one linear estimate with fixed "
         "settings of both. At 5 %, one of twenty verdicts on nothing is a yes.</p>",
-        f'<div class="wide numbers"><table><tr>{titles}</tr>{"".join(f"<tr>{x}</tr>" for x in lines)}</table></div>',
+        f'<div class="wide numbers" tabindex="0"><table><tr>{titles}</tr>{"".join(f"<tr>{x}</tr>" for x in lines)}</table></div>',
     ]
 
 
