@@ -177,7 +177,8 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         "<h2>Verdicts</h2>",
         "<p>Each beside the same particle without any variation, at the same noise: one linear estimate with fixed "
         "settings of both. At 5 %, one of twenty verdicts on nothing is a yes.</p>",
-        f'<div class="wide numbers" tabindex="0"><table><tr>{titles}</tr>{"".join(f"<tr>{x}</tr>" for x in lines)}</table></div>',
+        '<div class="wide numbers" tabindex="0">',
+        f"<table><tr>{titles}</tr>{''.join(f'<tr>{x}</tr>' for x in lines)}</table></div>",
     ]
 
 
