@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.special import erfc
+from scipy.stats import maxwell
 
 from tritomo_helpers import composition, eds, phantoms
 from tritomo_helpers.containers import TiltSeries, Tomogram
@@ -286,6 +287,27 @@ class TestPaper:
         np.testing.assert_allclose(got.tilt_factors * shadow, np.mean(got.tilt_factors * shadow), rtol=0.01)
         np.testing.assert_allclose(got.element_tilt_factors["O"], got.tilt_factors, rtol=1e-6)
 
+    def test_the_gaussian_takes_contrast_from_what_is_small(self, maps):
+        """In the middle of a rich ball stays the share of the Gaussian that lies within it."""
+        ball, series = maps
+        radius = 2.5  # pixels, in the middle of the ball of 70 nm
+        axis = np.arange(24) - 12
+        chord_nm = 2 * np.sqrt(np.maximum(radius**2 - axis[:, None] ** 2 - axis**2, 0)) * ball.voxel_size_nm
+        more = 0.5 * chord_nm / 70  # half as much manganese again, at the cost of cobalt
+        rich = series | {
+            element: series[element].replace(images=series[element].images + sign * more)
+            for element, sign in (("Mn", 1), ("Co", -1))
+        }
+        contrast = {}
+        for smoothing_px in (0.0, 1.2):
+            got = composition.reconstruct_paper(
+                rich, mask=ball.mask, atomic_ratio=NCM111, smoothing_px=smoothing_px, **self.OPTIONS
+            )
+            mn = got.fractions["Mn"].values
+            contrast[smoothing_px] = float(mn[12, 12, 12] - np.nanmedian(mn))
+        assert contrast[0.0] > 0.04
+        assert contrast[1.2] / contrast[0.0] == pytest.approx(maxwell.cdf(radius / 1.2), abs=0.1)
+
     def test_noise_becomes_rich_voxels_and_every_switch_changes_how_many(self, maps):
         """The homogeneous ball again, now counted: what is rich is noise."""
         ball, series = maps
@@ -353,6 +375,14 @@ class TestBadInput:
                     {"O": TestBadInput.SERIES}, mask=np.arange(64).reshape(4, 4, 4) == 42, atomic_ratio={"O": 1}
                 ),
                 r"a particle that covers the maps, got \d+% of the counts outside its outline\. To fix: align",
+            ),
+            (
+                lambda: composition.reconstruct_paper(
+                    {"O": TestBadInput.SERIES, "Mn": TestBadInput.SERIES.replace(pixel_size_nm=5.0)},
+                    mask=np.ones((4, 4, 4)),
+                    atomic_ratio={"O": 1, "Mn": 1},
+                ),
+                r"maps of Mn: expected pixels of 4\.63 nm, got 5 nm\. To fix: resample",
             ),
             (
                 lambda: composition.correct_absorption(

@@ -166,6 +166,39 @@ def test_the_published_cost_recovers_a_strong_contrast():
     assert not result.detection
 
 
+def test_the_published_cost_aligns_by_projection_matching_first_if_asked_to():
+    """A drift that ADF and maps share: aligned by itself, the ball is as compact as without any drift."""
+    adf, maps, density, _ = experiment(counts=4000.0)
+    drift = np.where(np.arange(len(ANGLES)) % 2, 2, -2)  # along x, from tilt to tilt
+
+    def framed(series, steps):
+        pairs = zip(series.images, steps, strict=True)
+        return series.replace(images=np.stack([np.roll(np.pad(image, 4), step, axis=1) for image, step in pairs]))
+
+    def stray(steps, **options):
+        """Share of the atoms that lie outside the ball."""
+        moved = {element: framed(series, steps) for element, series in maps.items()}
+        everywhere = np.ones((28, 28, 28), bool)
+        volume = fusion.published_fusion(
+            framed(adf, steps), moved, support=everywhere, n_poisson=10, n_rounds=5, **options
+        )["O"]
+        return volume[np.pad(density.values, 4) == 0].sum() / volume.sum()
+
+    still, wrong, refined = stray(0 * drift), stray(drift), stray(drift, refine_alignment=True)
+    assert wrong > 5 * still
+    assert abs(refined - still) < 0.1 * wrong
+
+
+def test_progress_is_shown_if_asked_for(capsys):
+    adf, maps, density, _ = experiment()
+    fused(adf, maps, density, n_draws=2)
+    assert capsys.readouterr().err == ""
+    fused(adf, maps, density, n_draws=2, progress=True)
+    assert "4/4" in capsys.readouterr().err
+    fused(adf, maps, density, method="published", n_poisson=2, n_rounds=2, progress=True)
+    assert "100%" in capsys.readouterr().err
+
+
 def test_variation_goes_down_and_the_mean_stays():
     noisy = np.random.default_rng(6).standard_normal((9, 8, 7)).astype(np.float32)
     smooth = less_variation(noisy, 0.3, n_steps=30)
@@ -193,6 +226,10 @@ def test_bad_input_is_refused_before_any_work():
         fused(adf, maps, density, k_factors=K_FACTORS | {"Mn": -1.0})
     with pytest.raises(ValueError, match="it must cover the maps"):
         fused(adf, maps, density, mask=np.ones((20, 20, 10), bool))
+    half = (density.values > 0) & (np.arange(20)[:, None] < 10)
+    for method in fusion.METHODS:
+        with pytest.raises(ValueError, match=r"a particle that covers the maps, got 5\d% .* To fix: align"):
+            fused(adf, maps, density, method=method, mask=half)
     with pytest.raises(ValueError, match="two or more elements"):
         fused(adf, {"O": maps["O"]}, density)
     with pytest.raises(ValueError, match="method: expected one of"):

@@ -12,13 +12,12 @@ from .._typing import Bools, Floats
 from .._validation import check_flag, check_option, check_positive, check_shape, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..tilt_series import apply_masks, normalization_factors, normalize_tilts
-from ..tomography import project, reconstruct
+from ..tomography import reconstruct
+from ..tomography.support import check_covers
 from .quantification import cliff_lorimer, k_factors
 
 PREFILTERS = {"none": 1, "mean3": 3, "mean5": 5}
 SUPPORTS = ("tight", "box")
-#: Share of the counts that may lie outside the particle: grid, film and a soft rim.
-_LARGEST_SHARE_OUTSIDE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,14 +202,6 @@ def _checked_mask(mask: ArrayLike | Tomogram, maps: Mapping[str, TiltSeries]) ->
             )
     if not inside.any():
         raise fail("mask", expected="a voxel inside", got="none", remedy="check the ADF tomogram and its threshold")
-    outline = project(Tomogram(inside.astype(np.float32), first.pixel_size_nm), first.tilt_angles_deg).images > 0
     total = np.sum([np.asarray(series.images, dtype=np.float64) for series in maps.values()], axis=0)
-    missed = 1 - total[outline].sum() / total.sum()
-    if missed > _LARGEST_SHARE_OUTSIDE:
-        raise fail(
-            "mask",
-            expected="a particle that covers the maps",
-            got=f"{missed:.0%} of the counts outside its outline",
-            remedy="align the maps with the ADF tomogram's shifts, or mask what is not the particle",
-        )
+    check_covers(inside, total, first.tilt_angles_deg)
     return inside

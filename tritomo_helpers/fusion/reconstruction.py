@@ -28,6 +28,7 @@ from ..tomography.fractions import (
     split_by_fission,
     weigh_lengths,
 )
+from ..tomography.support import check_covers
 from .density import density_from_adf, particle_mask, series_signal
 from .detection import BACKGROUND, RADII_NM, Detection, matched_filter
 from .fractions import GRID, SLICES, START, check_k_factors, fraction_data, start_sds
@@ -170,6 +171,7 @@ def reconstruct(
     check_shape(values, "density", (values.shape[0], n_y, n_x), remedy="reconstruct it on the grid of the maps")
     particle = particle_mask(values) if mask is None else np.asarray(mask, dtype=bool)
     check_shape(particle, "mask", values.shape, remedy="it must cover the maps, on the grid of the density")
+    check_covers(particle, checked.images.sum(axis=0), checked.tilt_angles_deg)
     if method == "published":
         options |= {"progress": progress}
         return _published(adf, checked, k_factors, density, mask=particle, alignment=alignment, options=options)

@@ -1,12 +1,19 @@
 """Where the specimen may be, from its outline at every tilt."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from .._typing import Bools
+from .._typing import Bools, Floats
 from .._validation import checked, fail
 from ..containers import TiltSeries
+from ..projection import Projector
 from .problem import check_problem
+
+#: Share of the counts that may lie outside the particle: grid, film and a soft rim.
+_LARGEST_SHARE_OUTSIDE = 0.2
 
 
 @checked
@@ -57,3 +64,32 @@ def support_from_masks(masks: TiltSeries, *, margin_px: int = 2, n_z: int | None
     if margin_px:
         covered = ndimage.binary_dilation(covered, iterations=margin_px)
     return np.asarray(covered, dtype=bool)
+
+
+def check_covers(mask: Bools, images: NDArray[Any], tilt_angles_deg: Floats) -> None:
+    """Raise ValueError where much of what images show lies outside the outline of the mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (z, y, x)
+    images : ndarray, shape (tilt, y, x)
+        Aligned counts, signed.
+    tilt_angles_deg : ndarray, shape (tilt,)
+
+    Examples
+    --------
+    >>> ball = np.sum(np.square(np.indices((9, 9, 9)) - 4), axis=0) < 12
+    >>> images = Projector(np.zeros(1), (9, 9)).forward(ball.astype(np.float32))
+    >>> check_covers(ball, images, np.zeros(1))
+    """
+    projector = Projector(tilt_angles_deg, (mask.shape[0], mask.shape[2]), n_pixels=images.shape[2])
+    outline = projector.forward(mask.astype(np.float32)) > 0
+    total = np.asarray(images, dtype=np.float64)
+    missed = 1 - total[outline].sum() / total.sum()
+    if missed > _LARGEST_SHARE_OUTSIDE:
+        raise fail(
+            "mask",
+            expected="a particle that covers the maps",
+            got=f"{missed:.0%} of the counts outside its outline",
+            remedy="align the maps with the ADF tomogram's shifts, or mask what is not the particle",
+        )
