@@ -78,7 +78,7 @@ def beside_the_peer(particle: str) -> list[dict[str, Any]]:
     start = time.process_time()
     maps = valence.fit_spectra(got.core_loss, got.low_loss, references="crystal-field")
     ours_s = time.process_time() - start
-    found = {"tritomo": ({s: maps.amplitudes[s].images[0] for s in STATES}, ours_s)}
+    results = {"tritomo": ({s: maps.amplitudes[s].images[0] for s in STATES}, ours_s)}
     try:
         low, core, _ = eels.align_zero_loss(got.low_loss, got.core_loss)
         # Its convolution needs an even number of channels, the same of both.
@@ -86,13 +86,13 @@ def beside_the_peer(particle: str) -> list[dict[str, Any]]:
         low, core = (x.replace(counts=x.counts[..., :even], energy_ev=x.energy_ev[:even]) for x in (low, core))
         for weights in (False, True):
             name = f"pyEELSMODEL{', weighted' if weights else ''}"
-            found[name] = peer(low, core, use_weights=weights)
+            results[name] = peer(low, core, use_weights=weights)
     except ImportError:
         print("pyEELSMODEL is not installed: pip install pyEELSMODEL==1.0.9")
     thick = np.where(sum(atoms.values()) > 0.3 * sum(atoms.values()).max(), True, False)
     print(f"{particle}, {n} spectra; percent minus truth, thick part (scatter of its pixels)")
     rows = []
-    for name, (amounts, seconds) in found.items():
+    for name, (amounts, seconds) in results.items():
         of_image = shares({s: a[thick] for s, a in amounts.items()})
         here = shares({s: a[thick] for s, a in atoms.items()})
         row: dict[str, Any] = {"particle": particle, "method": name, "spectra": n, "ms": 1e3 * seconds / n}

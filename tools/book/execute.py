@@ -160,15 +160,15 @@ async def _run_cells(client: NotebookClient, run: Run, environment: dict[str, st
                     break
 
 
-def run_notebook(path: Path, *, build: bool = True) -> Run:
+def run_notebook(path: Path) -> Run:
     """Run every cell of a notebook in a fresh kernel, in its own folder.
+
+    The kernel is told that the book is being built, so that claims and checks are recorded in the outputs.
 
     Parameters
     ----------
     path : Path
         Notebook, left as it is.
-    build : bool, default True
-        Tell the kernel that the book is being built, so that claims and checks are recorded in the outputs.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
     """
     notebook = nbformat.read(path, as_version=4)
     run = Run(path.stem, notebook)
-    environment = {**os.environ, "TRITOMO_BOOK_BUILD": "1" if build else ""}
+    environment = {**os.environ, "TRITOMO_BOOK_BUILD": "1"}
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
@@ -198,14 +198,14 @@ def run_notebook(path: Path, *, build: bool = True) -> Run:
     return run
 
 
-def execute(path: Path, *, cache: Path, force: bool = False) -> Run:
+def execute(path: Path, *, cache: Path) -> Run:
     """Return the result of a notebook: kept, if nothing that it depends on has changed since, else run now.
 
     Only a complete run is kept: no error, every dataset there.
     """
     key = key_of(path)
     kept = cache / path.name
-    if kept.exists() and not force:
+    if kept.exists():
         notebook = nbformat.read(kept, as_version=4)
         meta = notebook.metadata.pop("tritomo_run", {})
         if meta.get("key") == key:

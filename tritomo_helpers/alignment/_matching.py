@@ -8,6 +8,7 @@ import numpy as np
 from .._typing import Floats
 from ..projection import Projector, Slices
 from ..tomography.iterative import sirt
+from ._moments import specimen_path
 from ._warp import coordinates, subpixel_shift, turn, warp
 
 
@@ -147,8 +148,6 @@ def reproject(projector: Projector, images: Floats, window: Floats, n_iterations
 
 def _without_gauge(shifts: Floats, angles_deg: Floats) -> Floats:
     """Take out what a moved specimen explains: a constant along the axis, x0 cos t + z0 sin t across it."""
-    theta = np.deg2rad(angles_deg)
-    basis = np.stack([np.cos(theta), np.sin(theta)], axis=1)
     along = shifts[:, 0] - shifts[:, 0].mean()
-    across = shifts[:, 1] - basis @ np.linalg.lstsq(basis, shifts[:, 1], rcond=None)[0]
+    across = shifts[:, 1] - specimen_path(angles_deg, shifts[:, 1])
     return np.stack([along, across], axis=1)

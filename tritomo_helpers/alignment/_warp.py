@@ -30,7 +30,7 @@ def coordinates(n: int) -> Floats:
     return np.arange(n, dtype=np.float64) - n // 2
 
 
-def subpixel_shift(image: Floats, reference: Floats, *, limit_px: float | None = None) -> Floats:
+def subpixel_shift(image: Floats, reference: Floats) -> Floats:
     """Find the shift to be applied to `image` that maximizes its cross-correlation with `reference`.
 
     The Fourier series of the correlation is evaluated on a quarter-pixel grid around the integer maximum, and the
@@ -40,9 +40,6 @@ def subpixel_shift(image: Floats, reference: Floats, *, limit_px: float | None =
     product = np.fft.fft2(reference) * np.conj(np.fft.fft2(image))
     correlation = np.fft.ifft2(product).real
     index = [np.fft.fftfreq(n) * n for n in image.shape]
-    if limit_px is not None:
-        far = (np.abs(index[0])[:, None] > limit_px) | (np.abs(index[1])[None, :] > limit_px)
-        correlation = np.where(far, -np.inf, correlation)
     best = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
     ky, kx = (2 * np.pi * np.fft.fftfreq(n) for n in image.shape)
     quarters = np.arange(-3, 4) / 4

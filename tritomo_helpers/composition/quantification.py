@@ -13,6 +13,7 @@ import numpy as np
 
 from .._typing import Floats
 from .._validation import check_positive, check_shape, checked, fail
+from ..constants import BEAM_ENERGY_KEV
 from ..eds.model import family_cross_section
 
 
@@ -89,7 +90,10 @@ def k_factors(
 
 @checked
 def k_factors_from_cross_sections(
-    elements: Sequence[str], *, window_ev: tuple[float, float] = (350.0, 1200.0), beam_energy_kev: float = 300.0
+    elements: Sequence[str],
+    *,
+    window_ev: tuple[float, float] = (350.0, 1200.0),
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
 ) -> dict[str, float]:
     r"""Return k-factors from cross-sections: what to use when nothing of known composition was measured.
 

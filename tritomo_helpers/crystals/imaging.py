@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validation import check_finite, check_ndim, check_positive, checked, fail
+from ..constants import BEAM_ENERGY_KEV
 from ..spectroscopy.kinematics import electron_wavelength_nm
 from .structures import Crystal, projected_atoms
 
@@ -19,7 +20,7 @@ from .structures import Crystal, projected_atoms
 def probe_transfer(
     frequency_per_nm: ArrayLike,
     *,
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
     convergence_angle_mrad: float = 21.4,
     source_fwhm_nm: float = 0.06,
     displacement_nm: float = 0.008,
@@ -81,7 +82,7 @@ def adf_image(
     pixel_size_nm: float,
     shape: tuple[int, int] = (256, 256),
     thickness_nm: float = 10.0,
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
     convergence_angle_mrad: float = 21.4,
     source_fwhm_nm: float = 0.06,
     displacement_nm: float = 0.008,

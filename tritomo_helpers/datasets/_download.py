@@ -126,9 +126,9 @@ def _from_any_source(dataset: Dataset, file: DataFile, target: Path, *, progress
             urls={file.file: _shown(source)},
             retry_if_failed=0 if local else RETRIES,
         )
-        part = target.with_name(f".{file.file}.part")
+        partial = target.with_name(f".{file.file}.part")
         try:
-            client.fetch(file.file, downloader=_Downloader(source, file, part, progress=progress))
+            client.fetch(file.file, downloader=_Downloader(source, file, partial, progress=progress))
         except (_NotThere, ValueError, requests.RequestException) as error:
             problems.append(f"{_shown(source)}: {error}")
         else:
@@ -167,8 +167,8 @@ def _sources(dataset: Dataset, file: DataFile) -> Iterator["str | Path | Archive
 class _Downloader:
     """What pooch calls to fill its temporary file; keeps an incomplete download beside the target and resumes it."""
 
-    def __init__(self, source: "str | Path | ArchiveMember", file: DataFile, part: Path, *, progress: bool) -> None:
-        self.source, self.file, self.part, self.progress = source, file, part, progress
+    def __init__(self, source: "str | Path | ArchiveMember", file: DataFile, partial: Path, *, progress: bool) -> None:
+        self.source, self.file, self.partial, self.progress = source, file, partial, progress
 
     def __call__(self, url: str, output_file: str, pooch: Any, *, check_only: bool = False) -> None:
         import requests
@@ -179,32 +179,32 @@ class _Downloader:
         if isinstance(self.source, Path):
             _copy_of_mirror(self.source, output, limit=self.file.size_bytes)
         elif isinstance(self.source, ArchiveMember):
-            archive = self.part.with_name(f".{self.file.file}.archive.part")
+            archive = self.partial.with_name(f".{self.file.file}.archive.part")
             self._get(self.source.archive, archive, size=None)
             try:
                 extract_member(archive, self.source.member, output, limit=self.file.size_bytes)
             finally:
                 archive.unlink()
         else:
-            _remove_link(self.part)
-            resumed = self.part.exists()
-            self._get(self.source, self.part, size=self.file.size_bytes)
-            self.part.replace(output)
+            _remove_link(self.partial)
+            resumed = self.partial.exists()
+            self._get(self.source, self.partial, size=self.file.size_bytes)
+            self.partial.replace(output)
         if not is_intact(output, self.file):
             problem = "the checksum does not match, so the file was not kept"
             if resumed:  # its beginning may be of another version of the file: once more, from the start
                 raise requests.ConnectionError(problem)
             raise _NotThere(problem)  # asking again would bring the same bytes
 
-    def _get(self, url: str, part: Path, *, size: int | None) -> None:
-        """Download `url` to `part`, going on where an earlier attempt stopped."""
+    def _get(self, url: str, partial: Path, *, size: int | None) -> None:
+        """Download `url` to `partial`, going on where an earlier attempt stopped."""
         import requests
         from tqdm import tqdm
 
-        _remove_link(part)
-        have = part.stat().st_size if part.exists() else 0
+        _remove_link(partial)
+        have = partial.stat().st_size if partial.exists() else 0
         if size is not None and have >= size:  # left by another version of the file, or complete and wrong
-            part.unlink()
+            partial.unlink()
             have = 0
         # Without identity a server may compress, and a range of compressed bytes cannot be appended.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -215,20 +215,20 @@ class _Downloader:
                 raise _NotThere("the server's name could not be resolved; is there a network?") from error
             raise
         with response:
-            _check_status(response, part)
+            _check_status(response, partial)
             resumes = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
                 f"bytes {have}-"
             )
             have = have if resumes else 0
             announced = have + int(response.headers.get("Content-Length") or 0)
             if size is not None and announced > size:
-                part.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
                 raise _NotThere(f"{announced} bytes instead of {size}, so the file was not kept")
             bar = tqdm(
                 desc=self.file.file, total=size, initial=have, unit="B", unit_scale=True, delay=1, leave=False,
                 disable=not self.progress,
             )  # fmt: skip
-            with bar, part.open("ab" if resumes else "wb") as out:
+            with bar, partial.open("ab" if resumes else "wb") as out:
                 # What is read when a connection breaks off is lost up to one block, so blocks are small.
                 for block in response.iter_content(chunk_size=1 << 13):
                     have += len(block)
@@ -237,22 +237,22 @@ class _Downloader:
                     out.write(block)
                     bar.update(len(block))
         if size is not None and have > size:
-            part.unlink()
+            partial.unlink()
             raise _NotThere(f"more than the {size} bytes of the manifest, so the file was not kept")
-        have = part.stat().st_size
+        have = partial.stat().st_size
         if size is not None and have < size:
             if "Content-Length" in response.headers:  # all that the server meant to send: another file, or a notice
-                part.unlink()
+                partial.unlink()
                 raise _NotThere(f"{have} bytes instead of {size}, so the file was not kept")
             raise requests.ConnectionError(f"broke off after {have} of {size} bytes")
 
 
-def _check_status(response: Any, part: Path) -> None:
+def _check_status(response: Any, partial: Path) -> None:
     """Raise _NotThere where asking again is of no use, and an error of requests where it may be."""
     import requests
 
     if response.status_code == 416:  # nothing beyond what we have: start again
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise requests.ConnectionError("the server could not resume the download")
     if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
         raise _NotThere(f"HTTP {response.status_code} {response.reason}")

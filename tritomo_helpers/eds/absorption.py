@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from .._typing import Floats, Floats32
 from .._validation import check_finite, check_increasing, check_positive, check_shape, checked, fail
-from ..constants import AVOGADRO_PER_MOL
+from ..constants import AVOGADRO_PER_MOL, BEAM_ENERGY_KEV
 from ..containers import Tomogram
 from ..spectroscopy import xray
 from ..spectroscopy.detectors import Detectors, columns_towards
@@ -35,7 +35,7 @@ def absorption_weights(
     detectors: Detectors | None = None,
     shadow: ArrayLike | None = None,
     window_ev: tuple[float, float] = (350.0, 1200.0),
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
     progress: bool = False,
 ) -> dict[str, Floats32]:
     """Weight of every voxel in the projections of every element: its share of X-rays that are counted.
@@ -113,7 +113,7 @@ def mass_absorption_per_atom(
     elements: Sequence[str],
     *,
     window_ev: tuple[float, float] = (350.0, 1200.0),
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
 ) -> dict[str, float]:
     r"""Absorption cross-section of the specimen per counted atom, for the main line of every element.
 

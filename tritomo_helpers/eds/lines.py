@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from .._typing import Floats, Floats32
 from .._validation import check_option, checked
+from ..constants import BEAM_ENERGY_KEV
 from ..containers import SpectrumTiltSeries
 from ._counts import Counts
 from .model import CALIBRATED, LineModel
@@ -81,7 +82,7 @@ def fit_lines(
     other_elements: Sequence[str] = ("C", "Cu"),
     window_ev: tuple[float, float] = (350.0, 1200.0),
     background_terms: int = 2,
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
     resolution_ev: float = 130.0,
     calibrate: Sequence[str] = CALIBRATED,
     method: Literal["signed", "non-negative"] = "signed",

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._typing import Floats
 from .._validation import check_positive, fail
+from ..constants import BEAM_ENERGY_KEV
 from ..spectroscopy import xray
 
 BREMSSTRAHLUNG = "bremsstrahlung"
@@ -67,7 +68,7 @@ class LineModel:
     elements: tuple[str, ...]
     other_elements: tuple[str, ...] = ()
     background_terms: int = 1
-    beam_energy_kev: float = 300.0
+    beam_energy_kev: float = BEAM_ENERGY_KEV
     resolution_ev: float = 130.0
     offset_ev: float = 0.0
     gain: float = 1.0
@@ -260,7 +261,9 @@ def _families(
     return columns
 
 
-def family_cross_section(element: str, *, window_ev: tuple[float, float], beam_energy_kev: float = 300.0) -> float:
+def family_cross_section(
+    element: str, *, window_ev: tuple[float, float], beam_energy_kev: float = BEAM_ENERGY_KEV
+) -> float:
     """Emission of all lines of the shell of an element's main line in the window, barn per atom.
 
     Lines just outside the window count, since a fit takes those of one shell together.

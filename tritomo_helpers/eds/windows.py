@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._typing import Floats
 from .._validation import check_option, check_positive, checked, fail
+from ..constants import BEAM_ENERGY_KEV
 from ..containers import SpectrumTiltSeries
 from ..spectroscopy import xray
 from ._counts import Counts
@@ -31,7 +32,7 @@ def integrate_windows(
     half_width_fwhm: float = 0.6,
     window_ev: tuple[float, float] = (350.0, 1200.0),
     resolution_ev: float = 130.0,
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
     progress: bool = False,
 ) -> LineMaps:
     r"""Sum the counts in a window around the main line of every element.

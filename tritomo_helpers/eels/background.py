@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Bools, Floats, Floats32
 from .._validation import check_increasing, check_ndim, checked, fail
+from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD
 from ..spectroscopy import continuum as continuum_model
 from ..spectroscopy import over_spectra, parse_edge
 from .background_sweep import Judged, Sweep
@@ -92,9 +93,9 @@ def subtract_background(
     continuum: str | Callable[..., Any] = "hydrogenic",
     settings: SweepSettings | None = None,
     incident_counts: ArrayLike | None = None,
-    beam_energy_kev: float = 300.0,
-    convergence_angle_mrad: float = 25.2,
-    collection_angle_mrad: float = 100.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
+    convergence_angle_mrad: float = CONVERGENCE_ANGLE_MRAD,
+    collection_angle_mrad: float = COLLECTION_ANGLE_MRAD,
 ) -> EdgeSpectra:
     r"""Subtract the background below an edge by the published sweep.
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
 from .._validation import check_increasing, checked, fail
+from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD
 from ..spectroscopy import continuum as continuum_model
 from ..spectroscopy import over_spectra
 from .peaks import check_energies
@@ -27,9 +28,9 @@ def scattered_edge(
     low_loss_ev: ArrayLike,
     *,
     continuum: str | Callable[..., Any] = "hydrogenic",
-    beam_energy_kev: float = 300.0,
-    convergence_angle_mrad: float = 25.2,
-    collection_angle_mrad: float = 100.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
+    convergence_angle_mrad: float = CONVERGENCE_ANGLE_MRAD,
+    collection_angle_mrad: float = COLLECTION_ANGLE_MRAD,
 ) -> Floats:
     r"""Convolve the continuum of an edge with the low loss of each pixel.
 

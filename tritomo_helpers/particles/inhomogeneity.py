@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from .._typing import Bools, Floats
+from .._typing import Floats
 from .._validation import check_count, check_option, checked, fail
 from ..containers import Tomogram
 from ._shell_sums import ShellSums, independent_voxels, shell_sums
-from .profiles import DepthProfile
 from .shells import Shells
 
 LEVEL = 0.95
@@ -51,16 +50,6 @@ class Inhomogeneity:
     n: NDArray[np.int64]
     decay_nm: float
     decay_interval_nm: tuple[float, float]
-
-    @property
-    def below_noise(self) -> Bools:
-        """Shells whose spread is no larger than that of the noise."""
-        return np.asarray(self.variance <= 0)
-
-    def as_profile(self) -> DepthProfile:
-        """Return `sd` as a depth profile, for `average`: the paper's mean over the particles of a stage."""
-        nothing = np.full(self.sd.size, np.nan)
-        return DepthProfile(self.depth_nm, self.sd, nothing, self.n, nothing)
 
 
 @checked

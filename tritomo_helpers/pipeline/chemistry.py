@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import alignment, composition, eds, fusion, particles, tilt_series
 from .._typing import Floats32
-from ..constants import METAL_RICH_FRACTION
+from ..constants import BEAM_ENERGY_KEV, METAL_RICH_FRACTION
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..projection import Projector
 from ..tomography import fractions as engine
@@ -70,7 +70,11 @@ class Composition:
 
 
 def fit(
-    spectra: SpectrumTiltSeries, aligned: Aligned, *, elements: tuple[str, ...], beam_energy_kev: float = 300.0
+    spectra: SpectrumTiltSeries,
+    aligned: Aligned,
+    *,
+    elements: tuple[str, ...],
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
 ) -> Lines:
     """Fit the lines of all elements to every spectrum of the tilts that are aligned."""
     fitted = eds.fit_lines(
@@ -160,7 +164,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
     values = {el: np.asarray(fused.fractions[el].values, dtype=np.float32) for el in lines.elements}
     standard_errors = {el: np.asarray(fused.standard_errors[el].values, dtype=np.float32) for el in lines.elements}
     draws = {el: fused.error_draws[:, i] for i, el in enumerate(lines.elements)}
-    found = estimates(fused.data, lines.elements, FIXED_PRIOR, rng=np.random.default_rng(2))
+    estimated = estimates(fused.data, lines.elements, FIXED_PRIOR, rng=np.random.default_rng(2))
     shares = in_shells(
         values,
         particle.shells,
@@ -168,7 +172,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         standard_errors=standard_errors,
         error_draws=draws,
         correlated_nm=dict.fromkeys(lines.elements, prior.length_nm),
-        verdicts=judge(found, particle.shells, density.voxel_size_nm) if inverted else {},
+        verdicts=judge(estimated, particle.shells, density.voxel_size_nm) if inverted else {},
     )
     said = () if inverted else ("verdicts on composition are withheld: they need the beam, which the low loss gives",)
     choices = (
@@ -184,7 +188,7 @@ def _fused(result: Composition, lines: Lines, aligned: Aligned, density: Density
         choices=choices,
         rich_share=rich_shares(values),
         warnings=(*result.warnings, *said),
-        manganese=np.concatenate([found.measured[None, mn], found.null[:, mn]]),
+        manganese=np.concatenate([estimated.measured[None, mn], estimated.null[:, mn]]),
     )
 
 

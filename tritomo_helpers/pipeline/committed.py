@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import composition
+from ..constants import BEAM_ENERGY_KEV
 from ..store import results
 
 TABLES = Path(__file__).resolve().parents[1] / "data" / "products" / "study"
@@ -17,7 +18,7 @@ def k_factors(
     twin: bool,
     corrected: bool,
     window_ev: tuple[float, float] = (350.0, 1200.0),
-    beam_energy_kev: float = 300.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
 ) -> tuple[dict[str, float], str]:
     """Return k-factors and where they come from: for the twin those of its four pristine particles.
 

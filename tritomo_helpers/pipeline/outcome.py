@@ -113,7 +113,7 @@ def summarized(outcome: Outcome) -> dict[str, Any]:
     particle = outcome.particle
     done, not_done = _done(outcome)
     parts = (outcome.aligned, outcome.density, particle, outcome.chemistry, outcome.states)
-    said = [*outcome.understood.notes, *(note for part in parts if part is not None for note in part.warnings)]
+    said = [*outcome.understood.notes, *(note for stage in parts if stage is not None for note in stage.warnings)]
     values: dict[str, float | None] = {
         "n_tilts": int(outcome.aligned.series.n_tilts),
         "volume_nm3": round(particle.volume_nm3, 1),

@@ -82,19 +82,19 @@ def by_forward_model(
     """Reconstruct the states from their amplitudes, with verdicts, and with their coupling to the Mn fraction."""
     inside = particle.shells > 0
     matter = Tomogram(np.maximum(density.values, 0), density.voxel_size_nm, "density")
-    moved = valence.align_maps(maps, aligned.of_kept)
-    volumes = valence.reconstruct(moved, density=matter, support=inside, rng=np.random.default_rng(0))
+    aligned_maps = valence.align_maps(maps, aligned.of_kept)
+    volumes = valence.reconstruct(aligned_maps, density=matter, support=inside, rng=np.random.default_rng(0))
     verdicts: dict[str, Floats] = {}
     coupled = np.full(4, np.nan)
     for element in maps.elements:
         states = maps.states_of(element)
         if len(states) < 2 or not maps.reportable[element]:
             continue
-        data = fraction_data(moved, states, matter, inside)
-        found = estimates(data, states, FIXED_PRIOR, rng=np.random.default_rng(3))
-        verdicts |= judge(found, particle.shells, density.voxel_size_nm)
+        data = fraction_data(aligned_maps, states, matter, inside)
+        estimated = estimates(data, states, FIXED_PRIOR, rng=np.random.default_rng(3))
+        verdicts |= judge(estimated, particle.shells, density.voxel_size_nm)
         if element == "Mn" and chemistry is not None and chemistry.manganese is not None:
-            coupled = _coupling(chemistry.manganese, found, particle.shells, density.voxel_size_nm)
+            coupled = _coupling(chemistry.manganese, estimated, particle.shells, density.voxel_size_nm)
     shown = {s: v for s, v in volumes.fractions.items() if np.isfinite(v.values).any()}
     shares = in_shells(
         {s: np.asarray(v.values, dtype=np.float32) for s, v in shown.items()},
@@ -117,14 +117,14 @@ def by_forward_model(
     return Valence(percent, low, high, shares if shown else None, coupled, tuple(choices), tuple(maps.warnings))
 
 
-def _coupling(manganese: Floats32, found: Estimates, shells: Shells, voxel_size_nm: float) -> Floats:
-    mn = Estimates(("Mn",), found.mask, manganese[:1], manganese[1:, None])
+def _coupling(manganese: Floats32, estimated: Estimates, shells: Shells, voxel_size_nm: float) -> Floats:
+    mn = Estimates(("Mn",), estimated.mask, manganese[:1], manganese[1:, None])
     result = particles.coupling(
         mn.volume(mn.measured, "Mn"),
-        found.volume(found.measured, "Mn4"),
+        estimated.volume(estimated.measured, "Mn4"),
         shells,
         correlation_length_nm=FIXED_PRIOR.length_nm,
-        null_draws=zip(mn.null_volumes("Mn"), found.null_volumes("Mn4"), strict=True),
+        null_draws=zip(mn.null_volumes("Mn"), estimated.null_volumes("Mn4"), strict=True),
         voxel_size_nm=voxel_size_nm,
     )
     return np.array([result.correlation, *result.interval, result.p_value])

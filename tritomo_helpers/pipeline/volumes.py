@@ -114,13 +114,15 @@ def estimates(
     return Estimates(names, data.mask, measured + mean, null + mean)
 
 
-def judge(found: Estimates, shells: Shells, voxel_size_nm: float) -> dict[str, Floats]:
+def judge(estimated: Estimates, shells: Shells, voxel_size_nm: float) -> dict[str, Floats]:
     """Return whether each state is segregated and changes with depth, beside the null: see `Shares`."""
     verdicts: dict[str, Floats] = {}
-    for name in found.names:
-        volume = found.volume(found.measured, name)
-        segregated = particles.segregated(volume, shells, null_draws=found.null_volumes(name))
-        trend = particles.depth_trend(volume, shells, null_draws=found.null_volumes(name), voxel_size_nm=voxel_size_nm)
+    for name in estimated.names:
+        volume = estimated.volume(estimated.measured, name)
+        segregated = particles.segregated(volume, shells, null_draws=estimated.null_volumes(name))
+        trend = particles.depth_trend(
+            volume, shells, null_draws=estimated.null_volumes(name), voxel_size_nm=voxel_size_nm
+        )
         verdicts |= {f"{name} segregated": as_row(segregated), f"{name} depth trend": as_row(trend)}
     return verdicts
 

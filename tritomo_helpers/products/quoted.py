@@ -12,7 +12,6 @@ import numpy as np
 from .._typing import Floats
 
 CYCLES: Final = (0, 50, 100, 200)
-N_PARTICLES: Final = MappingProxyType({0: 4, 50: 2, 100: 4, 200: 2})
 """How many particles the paper has at each number of cycles."""
 
 _UP_TO_100 = (66.0, 67.0)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .._typing import Floats
 from .._validation import check_positive, checked, fail
-from ..constants import SPECIES_ELEMENT
+from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD, SPECIES_ELEMENT
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import ReferenceSet, references
 from .basis import Basis, Distortion, check_coverage
@@ -133,9 +133,9 @@ def fit_spectra(
     extra_edges: Sequence[str] = (),
     variance_per_count: float | None = None,
     readout_variance: float | None = None,
-    beam_energy_kev: float = 300.0,
-    convergence_angle_mrad: float = 25.2,
-    collection_angle_mrad: float = 100.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
+    convergence_angle_mrad: float = CONVERGENCE_ANGLE_MRAD,
+    collection_angle_mrad: float = COLLECTION_ANGLE_MRAD,
     progress: bool = False,
 ) -> ValenceMaps:
     r"""Fit raw core-loss spectra with the white lines of all valence states.

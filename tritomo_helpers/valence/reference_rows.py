@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .._typing import Floats
 from .._validation import check_increasing, checked, fail
-from ..constants import EDGE_ONSET_EV
+from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD, EDGE_ONSET_EV
 from ..eels import low_pass
 from ..spectroscopy import ReferenceSet, references
 from ..spectroscopy import continuum as continuum_model
@@ -24,9 +24,9 @@ def atom_cross_sections(
     *,
     continuum: str | Callable[..., Any] = "hydrogenic",
     cutoff_per_ev: float | None = None,
-    beam_energy_kev: float = 300.0,
-    convergence_angle_mrad: float = 25.2,
-    collection_angle_mrad: float = 100.0,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
+    convergence_angle_mrad: float = CONVERGENCE_ANGLE_MRAD,
+    collection_angle_mrad: float = COLLECTION_ANGLE_MRAD,
 ) -> dict[str, Floats]:
     r"""Build the rows of H: what one atom of each valence state adds to an edge.
 

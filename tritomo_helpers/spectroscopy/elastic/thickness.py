@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..._typing import Floats
 from ..._validation import check_shape, checked, fail
+from ...constants import ADF_ANGLES_MRAD, BEAM_ENERGY_KEV, CONVERGENCE_ANGLE_MRAD
 from .cross_sections import NCM111_ATOMS_PER_NM3, ring_cross_section_nm2
 from .plural import share_on_ring
 
@@ -21,9 +22,9 @@ def thickness_from_adf(
     share: ArrayLike,
     *,
     atoms_per_nm3: Mapping[str, float] = NCM111_ATOMS_PER_NM3,
-    angles_mrad: tuple[float, float] = (100.0, 200.0),
-    beam_energy_kev: float = 300.0,
-    convergence_angle_mrad: float = 25.2,
+    angles_mrad: tuple[float, float] = ADF_ANGLES_MRAD,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
+    convergence_angle_mrad: float = CONVERGENCE_ANGLE_MRAD,
 ) -> Floats:
     r"""Thickness that explains an annular dark-field signal: the inverse of :func:`share_on_ring`.
 
@@ -93,9 +94,9 @@ def beam_counts(
     thickness_nm: ArrayLike,
     *,
     atoms_per_nm3: Mapping[str, float] = NCM111_ATOMS_PER_NM3,
-    angles_mrad: tuple[float, float] = (100.0, 200.0),
-    beam_energy_kev: float = 300.0,
-    convergence_angle_mrad: float = 25.2,
+    angles_mrad: tuple[float, float] = ADF_ANGLES_MRAD,
+    beam_energy_kev: float = BEAM_ENERGY_KEV,
+    convergence_angle_mrad: float = CONVERGENCE_ANGLE_MRAD,
 ) -> float:
     """Find the counts that the whole beam would give on the ADF detector, from a thickness that is known otherwise.
 

@@ -1,0 +1,138 @@
+"""What every docstring of the interface has to hold; the check is seen to see what is missing."""
+
+import dataclasses
+import inspect
+import re
+import types
+
+from tests.battery import public_functions
+
+# Names without an example, each with the reason why one would not run here or would show nothing.
+WITHOUT_EXAMPLE = {
+    **dict.fromkeys(
+        ("fusion.density_from_adf", "fusion.element_maps", "fusion.fraction_data", "fusion.matched_filter"),
+        "a step of fusion.reconstruct, whose example shows it",
+    ),
+    **dict.fromkeys(
+        ("fusion.published_fusion", "valence.align_maps", "valence.published_maps", "valence.published_volumes"),
+        "minutes of computing; chapters 8 and 12 run it",
+    ),
+    **dict.fromkeys(
+        (
+            "products.get",
+            "products.products",
+            "products.provenance",
+            "products.stale_files",
+            "products.verify",
+            "teaching.provenance",
+        ),
+        "depends on what the cache of the reader holds",
+    ),
+    "teaching.ChapterStopped": "is raised by chapters",
+    "viewer.LiveSweep": "needs a kernel",
+}
+DRAWN = ("plotting", "viewer", "teaching", "products")  # they take numbers of any unit
+PHYSICS = (
+    "composition", "crystals", "eds", "eels", "electrochemistry", "fusion", "phantoms", "planning", "simulation",
+    "spectroscopy", "valence",
+)  # fmt: skip
+WITHOUT_SOURCE = {
+    "eels.over_spectra": "hands blocks of an array to a function",
+    "spectroscopy.over_spectra": "the same",
+    "spectroscopy.parse_edge": "reads a text",
+    "spectroscopy.xray.main_line": "picks from spectroscopy.xray.lines, which has one",
+}
+ARRAY = r"ArrayLike|NDArray|ndarray|Floats|Bools|Shells"
+SHAPE = r"shape|scalar|\([a-z0-9, .]+\)"
+UNIT = (
+    r"(?i)\b(nm|px|pixels?|voxels?|deg|degrees|eV|keV|mrad|V|Ah|counts?|atoms|at%|percent|dimensionless|any unit|"
+    r"in any|unit|share|fraction|bool|labels?|1/nm|shell|0 outside|mask|per)\b|[%²³]"
+)
+UNIT_OF_NAME = r"_(nm|px|deg|ev|kev|mrad|v|a|ah|s|percent|fractions?|shares?|shape|counts|per_nm|per_metal|cycles)$"
+SOURCE = r"References\n-|[Pp]aper|Equation|\((19|20)\d\d\)|, (19|20)\d\d\)"
+
+
+def is_result(item):
+    """Return whether a class only carries results: made by the package, never by a caller."""
+    plain = dataclasses.is_dataclass(item) and not hasattr(item, "__post_init__")
+    made = inspect.isclass(item) and (plain or (issubclass(item, tuple) and hasattr(item, "_fields")))
+    return made or getattr(item, "__name__", "") in {"EdgeFit", "ValenceMaps"}  # they check what they carry
+
+
+def entries(text):
+    """Return what a docstring says of each parameter, by name."""
+    section = re.search(r"Parameters\n-+\n(.*?)(?=\n\w[^\n]*\n---|\Z)", text, re.S)
+    said, names = {}, []
+    for line in (section[1] if section else "").splitlines():
+        if line and not line.startswith(" "):
+            names = re.split(r"[, ]+", line.split(" :")[0])
+            said |= dict.fromkeys(names, line)
+        else:
+            said |= {name: said[name] + "\n" + line for name in names}
+    return said
+
+
+def missing_of(item, name=""):
+    """Return what a docstring lacks: an example that runs, shapes and units of every array, a source of physics."""
+    text = inspect.getdoc(item) or ""
+    package = name.split(".")[0]
+    lacks = set() if ">>> " in text or name in WITHOUT_EXAMPLE else {"example"}
+    try:
+        parameters = inspect.signature(item).parameters.values()
+    except ValueError:
+        parameters = ()
+    said = entries(text)
+    for parameter in parameters:
+        kind, of = str(parameter.annotation), parameter.name
+        if re.search(ARRAY, kind) and "Callable" not in kind:
+            if package not in DRAWN and not re.search(SHAPE + "|of one shape|float or", said.get(of, "")):
+                lacks.add(f"shape of {of}")
+            if package not in DRAWN and not re.search(UNIT, said.get(of, "")) and not re.search(UNIT_OF_NAME, of):
+                lacks.add(f"unit of {of}")
+    around = inspect.getdoc(inspect.getmodule(inspect.unwrap(item))) or ""
+    if package in PHYSICS and name not in WITHOUT_SOURCE and not re.search(SOURCE, text + "\n" + around):
+        lacks.add("source")
+    return lacks
+
+
+def test_every_exported_name_has_an_example_shapes_units_and_a_source():
+    lacking = {name: sorted(missing_of(item, name)) for name, item in public_functions().items() if not is_result(item)}
+    assert {name: words for name, words in lacking.items() if words} == {}
+
+
+def test_exceptions_are_names_that_need_one():
+    functions = public_functions()
+    assert [name for name in WITHOUT_EXAMPLE if ">>> " in inspect.getdoc(functions[name])] == []
+    assert len(WITHOUT_EXAMPLE) <= 16
+
+
+def test_check_of_docstrings_sees_what_is_missing():
+    def bare(values):
+        """Say something."""
+
+    def whole(values):
+        """Say something.
+
+        Parameters
+        ----------
+        values : ndarray, shape (y, x)
+            Counts.
+
+        References
+        ----------
+        Somebody (1999).
+
+        Examples
+        --------
+        >>> 1
+        1
+        """
+
+    for function in (bare, whole):
+        function.__annotations__["values"] = "NDArray[np.float64]"
+    assert missing_of(bare, "eds.bare") == {"example", "shape of values", "unit of values", "source"}
+    assert missing_of(whole, "eds.whole") == set()
+    for words, lack in ((", shape (y, x)", "shape of values"), ("Counts.", "unit of values"), (">>> 1", "example")):
+        less = types.FunctionType(whole.__code__, {}, "less")
+        less.__annotations__, less.__doc__ = whole.__annotations__, whole.__doc__.replace(words, "")
+        assert missing_of(less, "eds.less") == {lack}
