@@ -36,7 +36,8 @@ def main() -> int:
     changes = [
         (number, line.split(" ~ "))
         for number, line in enumerate(lines, start=1)
-        if not line.startswith("#") and (not options.only or {*options.only} & {str(number), *re.split(r"[ /]", line)})
+        if not line.startswith("#")
+        and (not options.only or {*options.only} & {str(number), *re.findall(r"[a-z_]+", line)})
     ]
     survivors = []
     with tempfile.TemporaryDirectory() as folder:

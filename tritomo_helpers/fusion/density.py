@@ -49,6 +49,16 @@ def density_from_adf(
     -------
     Tomogram
         Atoms per nm³ of the elements that X-rays show (all but Li), shape (z, y, x).
+
+    Examples
+    --------
+    >>> from tritomo_helpers.projection import Projector
+    >>> z, y, x = np.indices((10, 10, 10)) - 5
+    >>> ball, angles = 89.0 * (x**2 + y**2 + z**2 < 12), np.arange(-60.0, 61.0, 30.0)
+    >>> adf = TiltSeries(7 + Projector(angles, (10, 10)).forward(ball), angles, 4.63, "ADF")
+    >>> density = density_from_adf(adf)
+    >>> round(float(density.values[ball > 0].mean()), -1), density.quantity
+    (90.0, 'density (atoms/nm³)')
     """
     series = series_signal(adf, alignment, beam_counts=beam_counts, atoms_per_nm3=atoms_per_nm3)
     support = tomography.support_from_masks(series.replace(images=tilt_series.otsu_masks(series)))

@@ -114,6 +114,25 @@ def matched_filter(
     Returns
     -------
     Detection
+
+    Examples
+    --------
+    Where a small ball of manganese takes the place of oxygen:
+
+    >>> from tritomo_helpers.containers import TiltSeries, Tomogram
+    >>> from tritomo_helpers.fusion import element_maps, fraction_data
+    >>> from tritomo_helpers.projection import Projector
+    >>> z, y, x = np.indices((10, 10, 10)) - 5
+    >>> ball, angles = 89.0 * (x**2 + y**2 + z**2 < 12), np.arange(-60.0, 61.0, 30.0)
+    >>> adf = TiltSeries(Projector(angles, (10, 10)).forward(ball), angles, 4.63, "ADF")
+    >>> more = 0.1 * Projector(angles, (10, 10)).forward(89.0 * ((x - 1) ** 2 + y**2 + z**2 < 2))
+    >>> maps = {"O": adf.replace(images=0.2 * adf.images - more), "Mn": adf.replace(images=0.1 * adf.images + more)}
+    >>> data = fraction_data(
+    ...     element_maps(maps, adf), Tomogram(ball, 4.63), ball > 0, k_factors={"O": 1.0, "Mn": 1.0}, absorption=False
+    ... )
+    >>> score = matched_filter(data, rng=np.random.default_rng(0), radii_nm=(6.0,), n_draws=4).z[1]
+    >>> [int(i) for i in np.unravel_index(np.nanargmax(score), score.shape)]
+    [5, 5, 6]
     """
     radii = [check_positive(radius, "radii_nm") for radius in radii_nm]
     operator = Operator(data)

@@ -96,6 +96,21 @@ def fraction_data(
     ------
     ValueError
         If the k-factors are for other elements or not positive.
+
+    Examples
+    --------
+    >>> from tritomo_helpers.containers import TiltSeries
+    >>> from tritomo_helpers.fusion import element_maps
+    >>> from tritomo_helpers.projection import Projector
+    >>> z, y, x = np.indices((10, 10, 10)) - 5
+    >>> ball, angles = 89.0 * (x**2 + y**2 + z**2 < 12), np.arange(-60.0, 61.0, 30.0)
+    >>> adf = TiltSeries(Projector(angles, (10, 10)).forward(ball), angles, 4.63, "ADF")
+    >>> maps = {"O": adf.replace(images=0.2 * adf.images), "Mn": adf.replace(images=0.1 * adf.images)}
+    >>> data = fraction_data(
+    ...     element_maps(maps, adf), Tomogram(ball, 4.63), ball > 0, k_factors={"O": 1.0, "Mn": 1.0}, absorption=False
+    ... )
+    >>> data.mean_fractions.round(3)
+    array([0.667, 0.333])
     """
     per_count = check_k_factors(k_factors, maps.elements)
     n_elements, n_tilts = maps.images.shape[:2]

@@ -64,6 +64,13 @@ def element_maps(maps: Any, adf: TiltSeries, *, alignment: alignments.Alignment 
     ------
     ValueError
         If angles, shapes or pixel sizes differ, a value is not finite, or a tilt has no counts.
+
+    Examples
+    --------
+    >>> adf = TiltSeries(np.ones((3, 8, 8)), [-40.0, 0.0, 40.0], 4.63, "ADF")
+    >>> checked = element_maps({"O": adf.replace(images=4 * adf.images), "Mn": adf}, adf)
+    >>> checked.elements, checked.covariance[:, :, 0, 4, 4].tolist()
+    (('O', 'Mn'), [[4.0, 0.0], [0.0, 1.0]])
     """
     series: dict[str, TiltSeries] = dict(maps if isinstance(maps, Mapping) else maps.intensities)
     elements = tuple(series)

@@ -70,6 +70,17 @@ def published_fusion(
     References
     ----------
     Schwartz et al., npj Comput. Mater. 8, 16 (2022); Schwartz et al., Nat. Commun. 15, 3555 (2024).
+
+    Examples
+    --------
+    >>> from tritomo_helpers.projection import Projector
+    >>> z, y, x = np.indices((10, 10, 10)) - 5
+    >>> ball, angles = 89.0 * (x**2 + y**2 + z**2 < 12), np.arange(-60.0, 61.0, 30.0)
+    >>> adf = TiltSeries(Projector(angles, (10, 10)).forward(ball), angles, 4.63, "ADF")
+    >>> maps = {"O": adf.replace(images=0.2 * adf.images), "Mn": adf.replace(images=0.1 * adf.images)}
+    >>> amounts = published_fusion(adf, maps, support=ball > 0, n_poisson=5, n_rounds=2)
+    >>> round(float(amounts["O"].sum() / amounts["Mn"].sum()), 1)
+    2.0
     """
     from tqdm.auto import tqdm
 

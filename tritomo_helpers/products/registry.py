@@ -137,7 +137,14 @@ def product(
 
 
 def products() -> dict[str, Product]:
-    """Return every product by name."""
+    """Return every product by name.
+
+    Examples
+    --------
+    >>> from tritomo_helpers import products
+    >>> products.products()["study/particles"].in_study
+    True
+    """
     return dict(_REGISTRY)
 
 
@@ -229,6 +236,12 @@ def verify(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     iterator of (str, str)
         ``"intact"``, ``"damaged"``, or ``"outdated"``: made of data or by a function that are no longer those of today,
         so that it is not used.
+
+    Examples
+    --------
+    >>> from tritomo_helpers import products
+    >>> dict(products.verify(["study/particles"]))["study/particles (package)"]
+    'intact'
     """
     for name in names:
         known = _find(name)
@@ -306,6 +319,12 @@ def get(name: str) -> Arrays:
     -----
     UserWarning
         If a stored result is damaged: it is set aside, and the product is computed again.
+
+    Examples
+    --------
+    >>> from tritomo_helpers import products
+    >>> products.get("study/particles")["particles"].size
+    12
     """
     return _stored(name)[0]
 
@@ -316,6 +335,12 @@ def provenance(name: str) -> dict[str, Any]:
     ``same_code`` is false for a result that is part of the package and was made before a module below it changed;
     ``changed_code`` names these modules. ``current`` is false for a table of the study whose data, parameters or
     function have changed since: run ``make study``. Computes the product if it is not there.
+
+    Examples
+    --------
+    >>> from tritomo_helpers import products
+    >>> products.provenance("study/particles")["command"]
+    'python -m tritomo_helpers.products study/particles'
     """
     source = _stored(name)[1]
     known = _find(name)

@@ -9,7 +9,15 @@ from ._output import box, building, publish
 
 
 class ChapterStopped(RuntimeError):  # noqa: N818  (it says what happened; nothing is wrong with the code)
-    """The rest of the chapter cannot run; the reason has been shown already, so no traceback follows."""
+    """The rest of the chapter cannot run; the reason has been shown already, so no traceback follows.
+
+    Examples
+    --------
+    >>> raise ChapterStopped("no network")
+    Traceback (most recent call last):
+        ...
+    tritomo_helpers.teaching.data.ChapterStopped: no network
+    """
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]

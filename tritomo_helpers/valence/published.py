@@ -255,6 +255,20 @@ def published_volumes(
     Returns
     -------
     PublishedVolumes
+
+    Examples
+    --------
+    >>> from tritomo_helpers.containers import TiltSeries
+    >>> from tritomo_helpers.projection import Projector
+    >>> z, y, x = np.indices((8, 8, 8)) - 4
+    >>> ball, angles = 1.0 * (x**2 + y**2 + z**2 < 8), np.arange(-60.0, 61.0, 30.0)
+    >>> images = Projector(angles, (8, 8)).forward(ball)
+    >>> weights = {s: TiltSeries(w * images, angles, 4.63) for s, w in (("Mn4", 0.7), ("Mn3", 0.1), ("Mn2", 0.2))}
+    >>> maps = PublishedMaps(weights, 0 * images, weights["Mn4"], {}, {}, {}, np.ones(5), {}, {})
+    >>> equal = dict.fromkeys(weights, 1.0)
+    >>> volumes = published_volumes(maps, support=ball > 0, white_line_factors_by_state=equal, n_iterations=5)
+    >>> round(float(np.nanmean(volumes.fractions["Mn4"].values)), 2)
+    0.7
     """
     series = {s: ts for s, ts in maps.weights.items() if not s.startswith("Ni")}
     reconstructions = reconstruct(series, support=support, **{**_GENFIRE, **options})

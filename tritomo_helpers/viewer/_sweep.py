@@ -37,6 +37,12 @@ class LiveSweep:
     ----------
     sliders : dict of str to ipywidgets.SelectionSlider or ToggleButtons
     widget : ipywidgets.VBox
+
+    Examples
+    --------
+    >>> live = LiveSweep(lambda gain: gain * np.eye(2), {"gain": "Gain"}, {"gain": [1.0, 2.0]}, "A brighter diagonal")
+    >>> live.sliders["gain"].value
+    2.0
     """
 
     def __init__(

@@ -313,6 +313,10 @@ def main_line(
     ValueError
         If the element has no line there.
 
+    References
+    ----------
+    As `lines` and `emission_cross_section`: Schoonjans et al. (2011), Bote et al. (2009).
+
     Examples
     --------
     >>> main_line("Mn").name, main_line("Mn", window_ev=(5000, 7000)).name
