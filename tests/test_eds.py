@@ -206,6 +206,17 @@ class TestNonNegative:
         assert abs(found["signed"].mean()) < 4 * found["signed"].std() / 30
 
 
+    def test_second_term_of_the_background_rises_with_energy(self):
+        """A share of the bremsstrahlung that changes in proportion to energy leaves nothing in the line."""
+        energy = ENERGY[35:121]
+        one_term = eds.LineModel(energy, ELEMENTS).columns()["bremsstrahlung"]
+        photons = 500 * xray.line_shape(energy, xray.main_line("O").energy_kev)
+        for slope in (-0.3, 0.8):
+            counts = photons + 300 * one_term * (1 + slope * energy / 1000)
+            maps = eds.fit_lines(counts, energy, elements=("O",), background_terms=2, calibrate=(), other_elements=())
+            assert float(maps.intensities["O"]) == pytest.approx(500, rel=1e-5)
+
+
 class TestWindows:
     def test_integration_is_a_sum_with_shared_channels_at_the_ends(self):
         flat = np.full(256, 2.0)
@@ -222,6 +233,11 @@ class TestWindows:
         )
         assert net == pytest.approx(1000, rel=0.01)
         assert gross > 1200
+
+    def test_net_removes_a_flat_background_whole_where_channels_are_uneven(self):
+        uneven = ENERGY + 4 * np.sin(ENERGY / 40)
+        maps = eds.integrate_windows(np.full(256, 50.0), uneven, elements=["O"], mode="net", half_width_fwhm=1.2)
+        assert abs(float(maps.intensities["O"])) < 1e-3  # of 670 in the window
 
     def test_overlaps_stay_in(self):
         """What windows say of equal amounts: every one holds its neighbors, and flanks lie on lines."""

@@ -33,6 +33,12 @@ def test_hydrogenic_continuum_equals_an_independent_quadrature(edge, onset, valu
     np.testing.assert_allclose(continuum(edge, onset + STEPS), values, rtol=0.002)
 
 
+def test_hydrogenic_continuum_is_that_of_exspy():
+    """Its hydrogenic generalized oscillator strength, version 0.3.2, at 300 kV and 100 mrad: barn/eV."""
+    ours = continuum("Mn L", [660.0, 690.0, 740.0], convergence_angle_mrad=0.001, collection_angle_mrad=100.0)
+    np.testing.assert_allclose(ours, [30.58, 30.48, 26.92], rtol=0.002)
+
+
 @pytest.mark.parametrize(("edge", "onset", "integral"), [("Mn L", 640.0, 1440.6), ("Co L", 779.0, 877.9)])
 def test_continuum_integrals(edge, onset, integral):
     energy = np.linspace(onset + 50, onset + 100, 501)
