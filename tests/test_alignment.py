@@ -11,7 +11,7 @@ from skimage.filters import threshold_otsu
 
 from tests.ellipsoids import ANGLES, ellipsoids, lamella, noisy, project, rms, series, shape_matrix
 from tritomo_helpers import alignment, datasets, io, phantoms, simulation, tilt_series, tomography
-from tritomo_helpers.alignment import _matching
+from tritomo_helpers.alignment import _estimate, _matching
 from tritomo_helpers.containers import SpectrumTiltSeries
 
 
@@ -51,12 +51,16 @@ def test_the_inclined_axis_is_found_with_an_error_that_can_be_believed(particle)
 
 
 @pytest.mark.acceptance
-def test_the_error_claimed_for_the_turn_is_the_error_made():
+@pytest.mark.parametrize("half_range_deg", [70, 30, 20])
+def test_the_error_claimed_for_the_turn_is_the_error_made(half_range_deg, monkeypatch):
+    """In a narrow range, where it is too large for the turn to be applied, as well."""
+    monkeypatch.setattr(_estimate, "ROTATION_ERROR_DEG", 10.0)
+    angles = ANGLES[np.abs(ANGLES) <= half_range_deg]
     scaled = []
     for seed in range(8):
         rng = np.random.default_rng(100 + seed)
-        images = noisy(project(ellipsoids(rng), ANGLES, (64, 64), rotation_deg=1.1, oversampling=1), rng)
-        (line,) = (line for line in alignment.estimate(series(images)).why if line.startswith("turn of the axis"))
+        images = noisy(project(ellipsoids(rng), angles, (64, 64), rotation_deg=1.1, oversampling=1), rng)
+        (line,) = (line for line in alignment.estimate(series(images, angles)).why if line.startswith("turn of the ax"))
         turn, claimed = (float(number) for number in re.findall(r"-?\d+\.\d+", line))
         scaled.append((turn - 1.1) / claimed)
     assert 0.4 < np.sqrt(np.mean(np.square(scaled))) < 1.7

@@ -205,7 +205,6 @@ class TestNonNegative:
         assert found["non-negative"].mean() > 0.5
         assert abs(found["signed"].mean()) < 4 * found["signed"].std() / 30
 
-
     def test_second_term_of_the_background_rises_with_energy(self):
         """A share of the bremsstrahlung that changes in proportion to energy leaves nothing in the line."""
         energy = ENERGY[35:121]
