@@ -225,3 +225,25 @@ def test_a_printed_page_has_nothing_to_press_or_to_open(address, open_page, reco
     text = "() => getComputedStyle(document.querySelector('.bd-article p')).color"
     assert max(map(int, re.findall(r"\d+", page.evaluate(text))[:3])) < 128, "dark ink on white paper"
     record.requests.clear()
+
+
+BOXES = "details.hide, details.tt-provenance, details.tt-checked"
+COVERED = """boxes => boxes.filter(box => {
+    const words = document.createRange();
+    words.selectNodeContents(box.firstElementChild);
+    box.scrollIntoView({block: 'center', behavior: 'instant'});
+    const at = words.getBoundingClientRect();
+    return !box.firstElementChild.contains(document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2));
+}).map(box => box.innerText.slice(0, 40))"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_box_opens_where_its_words_are(width, address, open_page, record):
+    page = open_page(f"{address}/one-scan-three-signals.html")
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(page)
+    assert page.locator("details.tt-checked").count() > 5
+    assert page.locator(BOXES).evaluate_all(COVERED) == []
+    page.add_style_tag(content="details.tt-checked { pointer-events: auto !important; }")
+    assert page.locator(BOXES).evaluate_all(COVERED) != [], "a box that lies over its neighbor is seen"
+    record.requests.clear()
