@@ -170,3 +170,20 @@ def world(monkeypatch, tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture
+def real(monkeypatch, tmp_path_factory):
+    """Return a function like datasets.fetch; skips where neither mirror nor cache has the data."""
+    if not os.environ.get("TRITOMO_DATA_DIR"):
+        monkeypatch.setenv("TRITOMO_DATA_DIR", str(tmp_path_factory.getbasetemp() / "data"))
+
+    from tritomo_helpers import datasets
+
+    def fetch(name):
+        mirror = os.environ.get("TRITOMO_DATA_MIRROR")
+        if not mirror and not all(datasets.present(name).values()):
+            pytest.skip(f"needs {name}: set TRITOMO_DATA_MIRROR, or fetch it into TRITOMO_DATA_DIR")
+        return datasets.fetch(name, progress=False)
+
+    return fetch

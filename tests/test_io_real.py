@@ -1,6 +1,5 @@
 """Real files, one of every format in the manifest, and what microscopes write."""
 
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,22 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tritomo_helpers import datasets, io
-
-
-@pytest.fixture
-def real(monkeypatch, tmp_path_factory):
-    """Return a function like datasets.fetch; skips where neither mirror nor cache has the data."""
-    if not os.environ.get("TRITOMO_DATA_DIR"):
-        monkeypatch.setenv("TRITOMO_DATA_DIR", str(tmp_path_factory.getbasetemp() / "data"))
-
-    def fetch(name):
-        mirror = os.environ.get("TRITOMO_DATA_MIRROR")
-        if not mirror and not all(datasets.present(name).values()):
-            pytest.skip(f"needs {name}: set TRITOMO_DATA_MIRROR, or fetch it into TRITOMO_DATA_DIR")
-        return datasets.fetch(name, progress=False)
-
-    return fetch
+from tritomo_helpers import io
 
 
 def test_real_needle(real):

@@ -1,5 +1,7 @@
 """One tilt at the dose of the paper: what its sums and pixels are off by, in units of what counting allows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,42 @@ def test_sums_of_repeats_scatter_as_the_fisher_matrix_says(particle):
     # Chance alone takes one of 32 beyond three standard deviations in eight of a hundred runs.
     assert np.count_nonzero(np.abs(z) > 3) <= 1
     assert np.abs(np.mean(z, axis=0)).max() < 3 / np.sqrt(8)
+
+
+@pytest.mark.acceptance
+def test_only_the_counts_of_the_core_loss_move_the_sums():
+    """With the core loss free of noise nothing is left; a low loss free of noise, the true kernel, changes nothing."""
+    specimen = phantoms.particle("pristine-1", shape=32)
+    silent = replace(SETTINGS, eels=replace(SETTINGS.eels, counting_noise=False, readout_noise=0.0))
+    # The seed whose Co3+ is more than three standard deviations off.
+    noisy, quiet = (simulation.acquire(specimen, scan, rng=np.random.default_rng(10)) for scan in (SETTINGS, silent))
+    expected = valence.expected_maps(specimen, SETTINGS)
+
+    def z(core, low):
+        noise = {"variance_per_count": 1.0, "readout_variance": 1.0}
+        return z_of_sums(valence.fit_spectra(core, low, references="crystal-field", calibrate=False, **noise), expected)
+
+    measured = z(noisy.core_loss, noisy.low_loss)
+    assert np.abs(measured).max() > 3
+    assert z(noisy.core_loss, quiet.low_loss) == pytest.approx(measured, abs=0.15)
+    assert z(quiet.core_loss, noisy.low_loss) == pytest.approx(np.zeros(4), abs=0.3)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("particle", ["pristine-1", "cycled-200-1"])
+def test_sums_of_many_draws_of_one_image_are_as_far_off_as_the_fisher_matrix_says(particle):
+    specimen = phantoms.particle(particle, shape=32)
+    silent = replace(SETTINGS, eels=replace(SETTINGS.eels, counting_noise=False, readout_noise=0.0))
+    got = simulation.acquire(specimen, silent, rng=np.random.default_rng(3))
+    expected = valence.expected_maps(specimen, SETTINGS)
+    z = []
+    for draw in range(16):
+        rng = np.random.default_rng([77, draw])
+        counts = rng.poisson(got.core_loss.counts).astype(np.float32)
+        counts += SETTINGS.eels.readout_noise * rng.standard_normal(counts.shape, dtype=np.float32)
+        core = got.core_loss.replace(counts=np.rint(counts))
+        found = valence.fit_spectra(core, got.low_loss, references="crystal-field", calibrate=False)
+        z.append(z_of_sums(found, expected))
+    # 64 numbers, about half of them independent: their root mean square is known to an eighth.
+    assert 0.65 < np.sqrt(np.mean(np.square(z))) < 1.35
+    assert np.count_nonzero(np.abs(z) > 3) <= 1
