@@ -6,7 +6,8 @@ import pytest
 from tritomo_helpers import phantoms, products
 from tritomo_helpers.containers import Tomogram
 from tritomo_helpers.fusion import Detection
-from tritomo_helpers.products import composition_null, composition_study, draws
+from tritomo_helpers.products import composition_null, composition_study, draws, paper_detection, shell_calibration
+from tritomo_helpers.products import shell_errors as errors_of_shells
 
 
 def silent(fraction, text=""):
@@ -65,6 +66,44 @@ def test_inserted_clusters_keep_the_sum_and_their_distance():
     assert fractions["Mn"][z, y, x] > 0.15  # the first is of manganese, (x, y, z)
 
 
+def counted_particle(rng, *, hidden, stated, voxel_factor):
+    """One element, 50 shells, 8 draws: an error that stays in every draw beside the one of counting."""
+    off = rng.normal(0, hidden, 50) + rng.normal(0, 0.1, (8, 1, 50))
+    relative = np.abs(rng.normal(0, voxel_factor, 5000))
+    bins = np.searchsorted(errors_of_shells.BINS[:-1], relative)
+    misses = np.bincount(bins, minlength=len(errors_of_shells.BINS))[None]
+    return {"off": off, "standard_error": np.full((1, 50), stated), "misses": misses}
+
+
+def test_an_error_that_no_count_knows_of_is_calibrated_on_other_particles():
+    rng = np.random.default_rng(8)
+    tables = [counted_particle(rng, hidden=0.2, stated=0.1, voxel_factor=0.7) for _ in range(20)]
+    judged = shell_calibration.judged_on_others(tables)
+    assert judged["unexplained"] == pytest.approx(np.full((20, 1), 0.2), rel=0.1)
+    assert judged["widening"] == pytest.approx(np.full((20, 1), 0.7), rel=0.05)
+    stated, calibrated = judged["shells"][:, 0]
+    assert stated[2] < 0.7
+    assert calibrated == pytest.approx(shell_calibration.LEVELS, abs=0.03)
+    stated, calibrated = judged["voxels"][:, 0]
+    assert stated[0] > 0.8
+    assert calibrated == pytest.approx(shell_calibration.LEVELS, abs=0.02)
+
+
+def test_large_enough_standard_errors_are_left_alone():
+    tables = [counted_particle(np.random.default_rng(9), hidden=0.0, stated=0.2, voxel_factor=1.0)] * 2
+    assert shell_calibration.unexplained(tables) == pytest.approx([0.0])
+    assert shell_calibration.held(tables[0])[0, 0] > 0.9
+
+
+def test_the_mean_of_a_ball_leaves_out_what_was_not_measured():
+    volume = np.where(np.indices((9, 9, 9)).sum(axis=0) % 2, 1.0, 3.0)
+    volume[:, :, :4] = np.nan
+    ball = paper_detection.mean_of_ball(volume, 1.0)
+    assert np.isnan(ball[:, :, :4]).all()
+    assert ball[4, 4, 6] == pytest.approx((volume[4, 4, 6] + 6 * volume[4, 4, 7]) / 7)
+    assert ball[4, 4, 4] == pytest.approx((volume[4, 4, 4] + 5 * volume[4, 4, 5]) / 6)  # one neighbor is not measured
+
+
 @pytest.fixture(scope="module")
 def tiny():
     return draws.scene("cycled-200-1", pixels=16, tilt_step_deg=35.0)
@@ -95,6 +134,18 @@ def test_recipes_run_on_tiny_draws():
     assert drawn["recall"].shape == (2, 3, 3)
     assert drawn["shell_coverage"].shape[0] == 4
     assert np.all((drawn["shell_coverage"] >= 0) & (drawn["shell_coverage"] <= 1))
+    theirs = paper_detection.paper_detection(
+        silent, {}, particle="cycled-200-1", counts=(1.0,), pixels=16, tilt_step_deg=35.0, seed=1,
+        genfire={"oversampling": 2, "n_iterations": 20},
+    )  # fmt: skip
+    assert theirs["recall_at_rate"].shape == (1, 2, 3, 3)
+    of_shells = errors_of_shells.shell_errors(
+        silent, {}, particle="cycled-200-1", pixels=16, tilt_step_deg=35.0, seed=1, n_draws=2
+    )
+    assert of_shells["bias"].shape[:2] == (6, 4)
+    assert of_shells["off"].shape[1:] == of_shells["standard_error"].shape
+    # With density and mean right, nothing but the lines and the smoothing is left of the error of oxygen.
+    assert np.abs(of_shells["bias"][5, 0]).max() < np.abs(of_shells["bias"][0, 0]).max()
     null = composition_null.composition_null(
         silent, {}, particle="pristine-2", pixels=16, tilt_step_deg=35.0, seed=1, counts=(1.0,),
         inserted={"n_clusters": 1, "radius_nm": 20.0, "contrast": 0.09, "counts": 4.0},
@@ -109,4 +160,5 @@ def test_recipes_run_on_tiny_draws():
 def test_tables_of_the_study_are_registered():
     names = set(products.products())
     assert {"study/composition/pristine-2", "study/composition/cycled-200-1", "study/composition-null"} <= names
-    assert {"study/composition-means", "study/false-rich", "study/interval-oracles"} <= names
+    assert {"study/composition-means", "study/false-rich", "study/interval-oracles", "study/paper-detection"} <= names
+    assert {f"study/shell-errors/{particle}" for particle in errors_of_shells.PARTICLES} <= names

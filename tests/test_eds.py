@@ -72,6 +72,12 @@ class TestSignedFit:
             assert found.min() < 0
             assert found.mean() == pytest.approx(truth, abs=3.5 * found.std() / np.sqrt(found.size))
 
+    def test_the_sum_of_a_particle_at_the_dose(self):
+        """As many counts as all tilts of a particle hold; energy scale and resolution are found on their sum."""
+        maps = eds.fit_lines(rng(9).poisson(NOISE_FREE, (100, 150, 256)), ENERGY, elements=ELEMENTS)
+        for element in ELEMENTS:
+            assert maps.intensities[element].mean(dtype=float) == pytest.approx(PHOTONS[element], rel=0.006), element
+
     def test_weights_from_single_pixels_lose_counts(self):
         """The trap: channels that happen to be low get a high weight."""
         counts = rng().poisson(NOISE_FREE, (2000, 256))
