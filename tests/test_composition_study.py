@@ -6,7 +6,7 @@ import pytest
 from tritomo_helpers import phantoms, products
 from tritomo_helpers.containers import Tomogram
 from tritomo_helpers.fusion import Detection
-from tritomo_helpers.products import composition_null, composition_study, draws, paper_detection, shell_calibration
+from tritomo_helpers.products import composition_null, composition_study, draws, map_detection, shell_calibration
 from tritomo_helpers.products import shell_errors as errors_of_shells
 
 
@@ -98,7 +98,7 @@ def test_large_enough_standard_errors_are_left_alone():
 def test_the_mean_of_a_ball_leaves_out_what_was_not_measured():
     volume = np.where(np.indices((9, 9, 9)).sum(axis=0) % 2, 1.0, 3.0)
     volume[:, :, :4] = np.nan
-    ball = paper_detection.mean_of_ball(volume, 1.0)
+    ball = map_detection.means_of_balls(volume, 1.0)
     assert np.isnan(ball[:, :, :4]).all()
     assert ball[4, 4, 6] == pytest.approx((volume[4, 4, 6] + 6 * volume[4, 4, 7]) / 7)
     assert ball[4, 4, 4] == pytest.approx((volume[4, 4, 4] + 5 * volume[4, 4, 5]) / 6)  # one neighbor is not measured
@@ -134,11 +134,6 @@ def test_recipes_run_on_tiny_draws():
     assert drawn["recall"].shape == (2, 3, 3)
     assert drawn["shell_coverage"].shape[0] == 4
     assert np.all((drawn["shell_coverage"] >= 0) & (drawn["shell_coverage"] <= 1))
-    theirs = paper_detection.paper_detection(
-        silent, {}, particle="cycled-200-1", counts=(1.0,), pixels=16, tilt_step_deg=35.0, seed=1,
-        genfire={"oversampling": 2, "n_iterations": 20},
-    )  # fmt: skip
-    assert theirs["recall_at_rate"].shape == (1, 2, 3, 3)
     of_shells = errors_of_shells.shell_errors(
         silent, {}, particle="cycled-200-1", pixels=16, tilt_step_deg=35.0, seed=1, n_draws=2
     )
@@ -160,5 +155,5 @@ def test_recipes_run_on_tiny_draws():
 def test_tables_of_the_study_are_registered():
     names = set(products.products())
     assert {"study/composition/pristine-2", "study/composition/cycled-200-1", "study/composition-null"} <= names
-    assert {"study/composition-means", "study/false-rich", "study/interval-oracles", "study/paper-detection"} <= names
+    assert {"study/composition-means", "study/false-rich", "study/interval-oracles"} <= names
     assert {f"study/shell-errors/{particle}" for particle in errors_of_shells.PARTICLES} <= names
