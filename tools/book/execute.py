@@ -198,14 +198,14 @@ def run_notebook(path: Path) -> Run:
     return run
 
 
-def execute(path: Path, *, cache: Path) -> Run:
+def execute(path: Path, *, cache: Path, force: bool = False) -> Run:
     """Return the result of a notebook: kept, if nothing that it depends on has changed since, else run now.
 
     Only a complete run is kept: no error, every dataset there.
     """
     key = key_of(path)
     kept = cache / path.name
-    if kept.exists():
+    if kept.exists() and not force:
         notebook = nbformat.read(kept, as_version=4)
         meta = notebook.metadata.pop("tritomo_run", {})
         if meta.get("key") == key:
