@@ -146,6 +146,50 @@ for _name, (_particle, _control) in _CASES.items():
     )(_valence_shells)
 
 
+def _valence_best(
+    report: Report,
+    files: Files,  # noqa: ARG001  made from phantoms, not from a dataset
+    *,
+    particle: str,
+    n_repeats: int,
+) -> Arrays:
+    """Errors of voxels with the setting that counts set aside choose, and with the best when the truth is known.
+
+    Both on the same maps, drawn anew for each repeat, and other than those of the tables of shells.
+
+    ``state`` : text. ``chosen``, ``best`` : float (repeat, state), root mean square error, points.
+    """
+    import numpy as np
+
+    from .. import phantoms, valence
+    from ..containers import Tomogram
+
+    specimen = phantoms.particle(particle)
+    inside = specimen.mask
+    density = Tomogram(specimen.density.astype(np.float32), specimen.voxel_size_nm)
+    true = {s: (specimen.mn_valence if s[0] == "M" else specimen.co_valence)[int(s[2])][inside] for s in _STATES}
+    silent = valence.expected_maps(specimen)
+    chosen, best = [], []
+    for repeat in range(n_repeats):
+        report(repeat / n_repeats, f"repeat {repeat}")
+        maps = valence.draw_maps(silent, rng=np.random.default_rng([40, repeat]))
+        rng = np.random.default_rng([41, repeat])
+        volumes = valence.reconstruct(maps, density=density, support=inside, rng=rng, n_draws=0)
+        off = {s: volumes.fractions[s].values[inside].astype(float) - true[s] for s in _STATES}
+        chosen.append([100 * float(np.sqrt(np.mean(off[s] ** 2))) for s in _STATES])
+        best.append(_best_rms(maps, volumes, density, true))
+    return {"state": np.array(_STATES), "chosen": np.array(chosen), "best": np.array(best)}
+
+
+for _stage in ("pristine-1", "cycled-200-1"):
+    product(
+        f"study/valence-best-{_stage}",
+        tolerance={"chosen": 0.3, "best": 0.3},
+        particle=_stage,
+        n_repeats=4,
+    )(_valence_best)
+
+
 @product(
     "study/valence-null",
     tolerance={"trends": 3.0, "constant": 3.0},
