@@ -3,8 +3,6 @@
 import dataclasses
 import inspect
 import warnings
-from collections import Counter
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -14,7 +12,6 @@ from tritomo_helpers._validation import checked
 
 # Would download, simulate or write; a result (a dataclass without checks) is made by the package and never by a caller.
 SKIPPED = ("datasets.", "pipeline.", "products.", "store.", "teaching.")
-KNOWN = Path(__file__).with_name("bad_input_known.txt")
 
 
 def is_result(item):
@@ -30,16 +27,9 @@ CASES = {name: list(cases_of(name, item)) for name, item in FUNCTIONS.items()}
 PACKAGES = sorted({name.split(".")[0] for name in FUNCTIONS})
 
 
-def known():
-    """Return how many cases of a function are not right yet: the list only gets shorter."""
-    rows = (line.split() for line in KNOWN.read_text().splitlines() if line and not line.startswith("#"))
-    return {name: int(n) for name, n in rows}
-
-
 @pytest.mark.parametrize("package", PACKAGES)
 def test_bad_arguments_are_refused_by_an_error_that_says_what_to_do(package, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    wrong = Counter()
     said = {}
     for name in (n for n in FUNCTIONS if n.split(".")[0] == package):
         for case in CASES[name]:
@@ -48,11 +38,9 @@ def test_bad_arguments_are_refused_by_an_error_that_says_what_to_do(package, mon
                     warnings.simplefilter("ignore", ResourceWarning)
                     problem = verdict(case)
                 if problem:
-                    wrong[name] += 1
                     said.setdefault(name, f"{case.name}: {problem}")
         plt.close("all")
-    allowed = known()
-    assert {name: said[name] for name, n in wrong.items() if n > allowed.get(name, 0)} == {}
+    assert said == {}
 
 
 def test_the_battery_is_large():

@@ -100,6 +100,8 @@ def test_clusters_are_found_where_they_are_and_not_elsewhere():
     checked = fusion.element_maps(maps, adf)
     data = fusion.fraction_data(checked, density, density.values > 40, k_factors=K_FACTORS, absorption=False)
     detection = fusion.matched_filter(data, rng=np.random.default_rng(3), radii_nm=(6.5, 11.0), n_draws=8)
+    for rate in (0.001, 0.01, 0.1):  # what noise alone exceeds
+        assert np.mean(detection.null > detection.threshold(rate)) == pytest.approx(rate, rel=0.05)
     places, _ = fusion.find_clusters(
         detection.z[2], threshold=detection.threshold(0.001), radius_nm=11.0, voxel_size_nm=VOXEL_NM
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from tritomo_helpers import particles, phantoms
 from tritomo_helpers.containers import Tomogram
@@ -289,6 +289,17 @@ def test_rock_salt_of_the_twin_is_found_from_its_oxygen():
 
 
 # --- coupling and verdicts -----------------------------------------------------------------------------------------
+
+
+def test_interval_of_a_coupling_is_that_of_scipy_for_as_many_independent_voxels(rng):
+    """One shell of 19 voxels: so few that the three of Fisher's transform count."""
+    inside = radius(7) < 1.5
+    x, y = (np.where(inside, rng.normal(size=inside.shape), np.nan) for _ in range(2))
+    found = particles.coupling(x, y + 0.5 * x, inside.astype(np.int16), voxel_size_nm=4.63)
+    theirs = stats.pearsonr(x[inside], (y + 0.5 * x)[inside])
+    assert found.correlation == pytest.approx(theirs.statistic)
+    assert found.n_independent == inside.sum()
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval(0.95)))
 
 
 def test_coupling_is_told_apart_from_a_common_dependence_on_depth(rng):

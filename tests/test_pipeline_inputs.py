@@ -153,6 +153,16 @@ def test_what_is_neither_folder_nor_dataset(tmp_path):
         pipeline.process(tmp_path, out=tmp_path, k_factors={"O": 1.0})
 
 
+def test_gap_between_tilts_is_said_and_even_steps_are_not(tmp_path):
+    steps = np.concatenate([np.arange(-60.0, 1.0, 10.0), np.arange(30.0, 61.0, 10.0)])
+    for name, angles in (("gap", steps), ("even", np.arange(-60.0, 61.0, 12.0))):
+        folder = tmp_path / name
+        folder.mkdir()
+        io.save(TiltSeries(np.ones((angles.size, 8, 8)), angles, 4.63, "ADF"), folder / "a.mrc")
+        notes = [note for note in pipeline.understand(folder).notes if "gap" in note]
+        assert notes == (["a gap from 0 to 30 deg"] if name == "gap" else [])
+
+
 def test_a_stage_that_is_read_out_anew_for_each_channel_gives_the_same_tilts(folder):
     io.save(spectra(0, 200, angles=ANGLES + 0.003), folder / "b.hspy")
     understood = pipeline.understand(folder)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import constants
 from .._validation import check_count, check_flag, check_option, check_positive, check_range, check_share, fail
+from .._validation import checked as kinds_checked
 from ..spectroscopy import CONTINUUM_MODELS, REFERENCE_SETS, ReferenceSet, xray
 from ..spectroscopy.detectors import Detectors
 from ..spectroscopy.references import WHITE_LINE_EV_PER_HOLE
@@ -135,6 +136,7 @@ class Eds:
         return replace(self, **changes)
 
 
+@kinds_checked
 @dataclass(frozen=True)
 class Eels:
     """The spectrometer in dual mode and the physics that fills it; the defaults are the paper's GIF Quantum.
