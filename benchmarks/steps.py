@@ -1,11 +1,13 @@
 """Three steps on the same spectra by HyperSpy and eXSpy, by pyEELSMODEL, and here; each as its documentation shows.
 
 Run with ``python -m benchmarks.steps``. The spectra are the sums of the LSMO line scan (`LSMO_linescan_dualEELS`).
-A package that is not installed is left out. The chapter "From files to figures" quotes the numbers of pyEELSMODEL.
+A package that is not installed is left out, and then nothing is written. The chapter "From files to figures" reads the
+numbers of pyEELSMODEL from the table.
 """
 
-import contextlib
+import csv
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from tritomo_helpers import datasets, eels, io
 BEFORE_EV, EDGE_EV = (480.0, 520.0), (530.0, 580.0)
 """Before the K edge of oxygen, and across it."""
 ZERO_LOSS_END_EV = 5.0
+TABLE = Path(__file__).resolve().parents[1] / "tritomo_helpers" / "data" / "steps.csv"
 
 Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -87,21 +90,31 @@ def by_pyeelsmodel(low: Spectrum, core: Spectrum) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print what each package makes of the three steps."""
+    """Print what each package makes of the three steps, and write the table if none is missing."""
     low, core = spectra()
-    for name, package, call in (
+    rows: list[dict[str, str]] = []
+    packages = (
         ("tritomo", "tritomo-helpers", ours),
         ("eXSpy", "exspy", by_exspy),
         ("pyEELSMODEL", "pyEELSMODEL", by_pyeelsmodel),
-    ):
+    )
+    for name, package, call in packages:
         try:
             numbers = call(low, core)
         except ModuleNotFoundError:
             print(f"{name:<20} not installed")
             continue
-        with contextlib.suppress(PackageNotFoundError):
-            name += f" {version(package)}"
-        print(f"{name:<20}" + "".join(f"  {step}: {value:.6g}" for step, value in numbers.items()))
+        try:
+            number = version(package)
+        except PackageNotFoundError:
+            number = ""
+        print(f"{name + ' ' + number:<20}" + "".join(f"  {step}: {value:.6g}" for step, value in numbers.items()))
+        rows.append({"package": name, "version": number} | {step: f"{value:.7g}" for step, value in numbers.items()})
+    if len(rows) == len(packages):
+        with TABLE.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":
