@@ -66,9 +66,9 @@ def test_inserted_clusters_keep_the_sum_and_their_distance():
     assert fractions["Mn"][z, y, x] > 0.15  # the first is of manganese, (x, y, z)
 
 
-def counted_particle(rng, *, hidden, stated, voxel_factor):
-    """One element, 50 shells, 8 draws: an error that stays in every draw beside the one of counting."""
-    off = rng.normal(0, hidden, 50) + rng.normal(0, 0.1, (8, 1, 50))
+def counted_particle(rng, *, offset, hidden, stated, voxel_factor):
+    """One element, 50 shells, 8 draws: errors that stay in every draw of a particle, beside the one of counting."""
+    off = offset + rng.normal(0, hidden) + rng.normal(0, 0.1, (8, 1, 50))
     relative = np.abs(rng.normal(0, voxel_factor, 5000))
     bins = np.searchsorted(errors_of_shells.BINS[:-1], relative)
     misses = np.bincount(bins, minlength=len(errors_of_shells.BINS))[None]
@@ -77,21 +77,35 @@ def counted_particle(rng, *, hidden, stated, voxel_factor):
 
 def test_an_error_that_no_count_knows_of_is_calibrated_on_other_particles():
     rng = np.random.default_rng(8)
-    tables = [counted_particle(rng, hidden=0.2, stated=0.1, voxel_factor=0.7) for _ in range(20)]
+    tables = [counted_particle(rng, offset=1.0, hidden=0.2, stated=0.1, voxel_factor=0.7) for _ in range(200)]
     judged = shell_calibration.judged_on_others(tables)
-    assert judged["unexplained"] == pytest.approx(np.full((20, 1), 0.2), rel=0.1)
-    assert judged["widening"] == pytest.approx(np.full((20, 1), 0.7), rel=0.05)
+    assert judged["offset"] == pytest.approx(np.full((200, 1), 1.0), abs=0.05)
+    assert judged["extra"] == pytest.approx(np.full((200, 1), 0.2), rel=0.15)
+    assert judged["widening"] == pytest.approx(np.full((200, 1), 0.7), rel=0.05)
     stated, calibrated = judged["shells"][:, 0]
-    assert stated[2] < 0.7
-    assert calibrated == pytest.approx(shell_calibration.LEVELS, abs=0.03)
+    assert stated[2] < 0.1
+    assert calibrated == pytest.approx(shell_calibration.LEVELS, abs=0.05)
     stated, calibrated = judged["voxels"][:, 0]
     assert stated[0] > 0.8
     assert calibrated == pytest.approx(shell_calibration.LEVELS, abs=0.02)
 
 
+def test_the_error_of_the_next_particle_is_larger_than_the_spread_of_few():
+    """Three particles to calibrate with, many times: intervals of the fourth hold about as often as they say."""
+    rng = np.random.default_rng(10)
+    options = {"offset": 0.0, "hidden": 0.2, "stated": 0.1, "voxel_factor": 1.0}
+    shares = []
+    for _ in range(300):
+        *known, other = (counted_particle(rng, **options) for _ in range(4))
+        shares.append(shell_calibration.held(other, *shell_calibration.calibrated(known))[0])
+    assert np.mean(shares, axis=0)[0] == pytest.approx(0.68, abs=0.08)
+    assert np.mean(shares, axis=0)[2] > 0.8
+
+
 def test_large_enough_standard_errors_are_left_alone():
-    tables = [counted_particle(np.random.default_rng(9), hidden=0.0, stated=0.2, voxel_factor=1.0)] * 2
-    assert shell_calibration.unexplained(tables) == pytest.approx([0.0])
+    options = {"offset": 0.0, "hidden": 0.0, "stated": 0.2, "voxel_factor": 1.0}
+    tables = [counted_particle(np.random.default_rng(9), **options)] * 2
+    assert shell_calibration.calibrated(tables)[1] == pytest.approx([0.0])
     assert shell_calibration.held(tables[0])[0, 0] > 0.9
 
 

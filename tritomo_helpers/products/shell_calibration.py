@@ -12,37 +12,44 @@ from .shell_errors import BINS
 LEVELS = (0.68, 0.90, 0.95)
 
 
-def unexplained(tables: Sequence[Arrays]) -> Floats:
-    r"""Root mean square of what means of shells are off by, beyond their standard errors.
+def calibrated(tables: Sequence[Arrays]) -> tuple[Floats, Floats]:
+    r"""Return what means of shells of another particle are off by: an offset, and an error beyond the stated ones.
 
-    .. math:: τ_e^2 = \big\langle (\hat f - f)^2 - σ^2 \big\rangle
+    .. math:: b_e = \langle \hat f - f \rangle, \qquad
+              τ_e^2 = \frac{n + 1}{n - 1}\, \big\langle (\hat f - f - b_e)^2 - σ^2 \big\rangle
 
-    over draws, shells and particles, each particle with the same weight.
+    over draws, shells and n particles, each particle with the same weight. The offset is what k-factors from particles
+    of known composition take up; the factor turns the spread of n particles into the error of the next one.
 
     Parameters
     ----------
     tables : sequence of mapping
-        ``study/shell-errors/...`` of the particles to calibrate with.
+        ``study/shell-errors/...`` of two or more particles to calibrate with.
 
     Returns
     -------
-    ndarray, shape (element,)
-        Fractions; 0 where the standard errors are large enough.
+    offset, extra : ndarray, shape (element,)
+        Fractions. `extra` is 0 where the standard errors are large enough.
 
     Examples
     --------
-    >>> table = {"off": np.array([[[0.5, -0.5]]]), "standard_error": np.array([[0.3, 0.3]])}
-    >>> unexplained([table]).round(3)
-    array([0.4])
+    >>> tables = [{"off": np.full((1, 1, 4), off), "standard_error": np.full((1, 4), 0.1)} for off in (0.5, 1.1)]
+    >>> offset, extra = calibrated(tables)
+    >>> offset.round(3), extra.round(3)
+    (array([0.8]), array([0.49]))
     """
-    excess = [np.mean(np.square(t["off"]) - np.square(t["standard_error"]), axis=(0, 2)) for t in tables]
-    return np.asarray(np.sqrt(np.maximum(np.mean(excess, axis=0), 0.0)))
+    n = len(tables)
+    offset = np.mean([t["off"].mean(axis=(0, 2)) for t in tables], axis=0)
+    excess = [
+        np.mean(np.square(t["off"] - offset[:, None]) - np.square(t["standard_error"]), axis=(0, 2)) for t in tables
+    ]
+    return offset, np.sqrt(np.maximum((n + 1) / (n - 1) * np.mean(excess, axis=0), 0.0))
 
 
-def held(table: Arrays, extra: Floats | None = None) -> Floats:
-    """Share of draws and shells in which an interval holds the truth, (element, level), with an error added or not."""
-    error = table["standard_error"] if extra is None else np.hypot(table["standard_error"], extra[:, None])
-    within = np.abs(table["off"]) / error
+def held(table: Arrays, offset: Floats | float = 0.0, extra: Floats | float = 0.0) -> Floats:
+    """Share of draws and shells in which an interval holds the truth, (element, level), as stated or calibrated."""
+    off = table["off"] - np.reshape(offset, (-1, 1))
+    within = np.abs(off) / np.hypot(table["standard_error"], np.reshape(extra, (-1, 1)))
     return np.stack([np.mean(within < ndtri((1 + level) / 2), axis=(0, 2)) for level in LEVELS], axis=-1)
 
 
@@ -68,15 +75,18 @@ def judged_on_others(tables: Sequence[Arrays]) -> Arrays:
     -------
     dict of str to ndarray
         ``shells``, ``voxels``: share held, mean over the particles, (2, element, level): as stated, and calibrated.
-        ``unexplained``, ``widening``: (particle, element), what the others gave.
+        ``offset``, ``extra``, ``widening``: (particle, element), what the others gave.
     """
     others = [[other for other in tables if other is not table] for table in tables]
-    extra, factors = (np.array([of(rest) for rest in others]) for of in (unexplained, widening))
-    shells = [[held(t), held(t, e)] for t, e in zip(tables, extra, strict=True)]
+    given = [calibrated(rest) for rest in others]
+    factors = np.array([widening(rest) for rest in others])
+    shells = [[held(t), held(t, *g)] for t, g in zip(tables, given, strict=True)]
     voxels = [[held_by_voxels(t), held_by_voxels(t, f)] for t, f in zip(tables, factors, strict=True)]
+    offset, extra = (np.array(column) for column in zip(*given, strict=True))
     return {
         "shells": np.mean(shells, axis=0),
         "voxels": np.mean(voxels, axis=0),
-        "unexplained": extra,
+        "offset": offset,
+        "extra": extra,
         "widening": factors,
     }
