@@ -220,48 +220,8 @@ def in_errors(table: Arrays) -> Floats:
 
 
 def what_if_head(kind: str) -> tuple[str, ...]:
-    """Return the names of the columns of `what_if`."""
+    """Return what a table of mismatches names: the mismatch, the particle, and the conclusions of one kind."""
     return ("if", "particle", *(_CONCLUSIONS[name] for name in WHAT_IF_COLUMNS[kind]))
-
-
-def what_if(table: Arrays, kind: str) -> list[tuple[str, ...]]:
-    """Return what each mismatch adds to the conclusions on composition or valence, with a star beyond their interval.
-
-    Parameters
-    ----------
-    table : dict of str to ndarray
-        ``study/what-if``.
-    kind : {"composition", "valence"}
-
-    Returns
-    -------
-    list of (mismatch, particle, effect, ...)
-        Two rows a mismatch; before them the conclusions themselves with their standard errors.
-    """
-    columns = [table["conclusion"].tolist().index(name) for name in WHAT_IF_COLUMNS[kind]]
-    fmt = ".2f" if kind == "composition" else ".1f"
-    touched = table["touched"][:, tuple(WHAT_IF_COLUMNS).index(kind)]
-    beyond = in_errors(table) > TWO_SIDED
-
-    def text(value: float, sign: str = "") -> str:
-        return f"{value:{sign}z{fmt}}".replace("-", "\N{MINUS SIGN}")
-
-    particles = [str(name) for name in table["particle"]]
-    rows = [
-        ("nothing is wrong", name, *(f"{text(value[c])} \N{PLUS-MINUS SIGN} {text(error[c])}" for c in columns))
-        for name, value, error in zip(particles, table["value"], table["standard_error"], strict=True)
-    ]
-    for m, mismatch in enumerate(table["mismatch"].tolist()):
-        if touched[m]:
-            rows += [
-                (
-                    WHAT_IF[mismatch],
-                    name,
-                    *(text(table["effect"][p, m, c], "+") + "*" * bool(beyond[p, m, c]) for c in columns),
-                )
-                for p, name in enumerate(particles)
-            ]
-    return rows
 
 
 def changes_of_fall(table: Arrays, conclusion: str) -> Mapping[str, float]:
