@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from .. import plotting, viewer
 from .._typing import Floats
 from ..containers import Tomogram
+from ..plotting.style import typeset
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --soft: #f2f2f2; --line: #ccc; --warn: #8a3b00; }
@@ -34,7 +34,6 @@ summary { font-weight: 600; margin: 1rem 0; cursor: pointer; } figcaption { font
 
 _WITH_INTERVAL = {"at_percent": 2, "percent": 1, "decay_nm": 0, "Mn4_coupling": 2}
 """What has an interval, and the decimals that it is worth."""
-_SUPERSCRIPT = str.maketrans("234", "²³⁴")
 _NAMES = {
     "n_tilts": "tilts used",
     "volume_nm3": "volume (nm³)",
@@ -103,7 +102,7 @@ def _slices(volumes: Mapping[str, Tomogram], particle: str) -> list[str]:
             continue
         picture = viewer.show_volume(tomogram, alt=f"Three linked slices: {tomogram.quantity} of {particle}.").html
         is_open = " open" if name == "adf" else ""
-        title = html.escape(_written(tomogram.quantity))
+        title = html.escape(typeset(tomogram.quantity))
         pieces.append(f"<details{is_open}><summary>{title}</summary>{picture}</details>")
     return pieces
 
@@ -138,17 +137,12 @@ def name_of(key: str) -> str:
         "Mn4_coupling": "with Mn⁴⁺ at equal depth (correlation)",
         "Mn4_coupling_p": "with Mn⁴⁺ at equal depth (p)",
     }
-    return _NAMES.get(key) or f"{_written(stem)} {known.get(what, _written(what.replace('_', ' ')))}"
-
-
-def _written(name: str) -> str:
-    """Return Mn4 as Mn⁴⁺ and leave elements and other words alone."""
-    return re.sub(r"\b(Mn|Co)([234])\b", lambda m: m[1] + m[2].translate(_SUPERSCRIPT) + "⁺", name)
+    return _NAMES.get(key) or f"{typeset(stem)} {known.get(what, typeset(what.replace('_', ' ')))}"
 
 
 def _label(quantity: str) -> str:
     name, _, unit = quantity.partition("_")
-    return f"{_written(name)} (at%)" if unit == "at_percent" else f"{_written(name)} (% of its element)"
+    return f"{typeset(name)} (at%)" if unit == "at_percent" else f"{typeset(name)} (% of its element)"
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -170,7 +164,7 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         low, high = verdict["null"]
         said = "yes" if verdict["positive"] else "not beyond the null"
         numbers = (f"{verdict['measured']:.3g}", f"{low:.3g} to {high:.3g}", verdict["unit"])
-        cells = (_written(verdict["statement"]), said, f"{verdict['p_value']:.3f}", *numbers)
+        cells = (typeset(verdict["statement"]), said, f"{verdict['p_value']:.3f}", *numbers)
         lines.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     return [

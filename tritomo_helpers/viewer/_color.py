@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_option, fail
-from ..plotting.style import COLOR_MAPS, color_map_of
+from ..plotting.style import COLOR_MAPS, color_map_of, typeset
 
 
 def split_quantity(quantity: str) -> tuple[str, str]:
-    """Split ``"Mn (at%)"`` into what it is and its unit.
+    """Split ``"Mn4 (%)"`` into what it is, as chemists write it, and its unit.
 
     Examples
     --------
-    >>> split_quantity("Mn (at%)"), split_quantity("ADF")
-    (('Mn', 'at%'), ('ADF', ''))
+    >>> split_quantity("Mn4 (%)"), split_quantity("ADF")
+    (('Mn⁴⁺', '%'), ('ADF', ''))
     """
     match = re.fullmatch(r"\s*(.*?)\s*\(([^()]*)\)\s*", quantity)
-    return (match[1], match[2]) if match else (quantity.strip(), "")
+    return (typeset(match[1]), match[2]) if match else (typeset(quantity.strip()), "")
 
 
 def choose_color_map(cmap: str | None, quantity: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .._typing import Floats
 from .._validation import check_positive, checked, fail
 from ..containers import Tomogram
+from ..plotting.style import typeset
 from ._page import Viewer, check_alt, check_tomogram
 from ._paint import Scale, check_values, cut_away
 
@@ -105,7 +106,7 @@ def show_turntable(
         "titles": names if len(names) > 1 else [],
         "captions": [],
         "parameters": [
-            {"label": "shown", "texts": list(rows), "start": 0, "ordered": False},
+            {"label": "shown", "texts": [typeset(row) for row in rows], "start": 0, "ordered": False},
             {"label": "tilt", "texts": [f"{a:.0f}°" for a in angles], "start": 0, "ordered": True},
         ],
         "bars": [scale.bar for scale in scales.values()],

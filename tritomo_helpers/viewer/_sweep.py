@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._validation import check_positive, checked, fail
+from ..plotting.style import typeset
 from ._color import choose_limits, color_stops
 from ._frames import Look, encode, lookup, to_png, unpacked
 from ._page import Viewer, check_alt
@@ -212,7 +213,7 @@ def sweep(
     if quantity and images and shown is not None:
         config["bar"] = {
             "ends": [_text(end) for end in shown],
-            "quantity": quantity,
+            "quantity": typeset(quantity),
             "colors": color_stops(look.color_map),
         }
     if pixel_size_nm is not None and isinstance(made[0], np.ndarray):

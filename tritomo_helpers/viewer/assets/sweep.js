@@ -3,23 +3,26 @@ async function mountSweep(body, config) {
   const { parameters, frames, captions, titles, bar } = config;
   const at = parameters.map((p) => p.start);
   const image = make("img", { class: "frame", width: config.width, height: config.height });
-  // Pixels may grow to the width of the page; a drawing only as far as it stays sharp.
   image.classList.toggle("pixelated", config.pixelated);
-  if (!config.pixelated) image.style.maxWidth = `${1.4 * config.width}px`;
   const loaded = config.pictures.map((source) => Object.assign(new Image(), { src: source }));
   // The others come while the reader looks at the first.
   await loaded[frames[at.reduce((sum, i, k) => sum * parameters[k].texts.length + i, 0)]].decode();
 
   const stage = make("div", { class: "sweep-stage" }, image);
   if (config.widthNm) stage.append(scaleBar(config.widthNm));
-  if (titles.length) body.append(make("div", { class: "titles" }, ...titles.map((title) => make("span", {}, title))));
-  body.append(stage);
+  const named = make("div", { class: "titles" }, ...titles.map((title) => make("span", {}, title)));
+  const picture = make("div", {}, ...(titles.length ? [named] : []), stage);
+  // Pixels may grow to the width of the page; a drawing only as far as it stays sharp, and a film has no fine lines.
+  const growth = config.plays === undefined ? 1.4 : 2;
+  if (!config.pixelated) picture.style.maxWidth = `${growth * config.width}px`;
+  body.append(picture);
   const bars = (bar ? [bar] : (config.bars ?? [])).map(gradientBar);
   body.append(...bars);
   const caption = make("div", { class: "caption", role: "status" });
   if (captions.length) body.append(caption);
   const controls = parameters.map((p, k) => (p.ordered ? slider(p, k) : buttons(p, k)));
-  body.append(make("div", { class: "parameters" }, ...controls.map((control) => control.node)));
+  const choices = controls.filter((_, k) => parameters[k].texts.length > 1);
+  body.append(make("div", { class: "parameters" }, ...choices.map((control) => control.node)));
   if (config.plays !== undefined) {
     const last = parameters[config.plays].texts.length;
     const player = playButton(config.secondsPerTurn / last, () => choose(config.plays, (at[config.plays] + 1) % last));
