@@ -134,3 +134,15 @@ def test_surface_turns_by_drag_keys_and_sliders(show):
         page.get_by_role("button", name="zoom in").click()
     surface_pixels(page)
     assert float(page.locator(".scale").get_attribute("data-nm")) < bar
+
+
+def test_names_of_a_film_stand_above_their_particles_and_one_choice_is_none(show):
+    ball = Tomogram(np.ones((6, 6, 6), np.float32), 4.0, "Mn4 (%)")
+    page = show(viewer.show_turntable({"Mn4": {"fresh": ball, "old": ball}}, alt="Two balls.", n_views=4))
+    frame = page.locator("img.frame").bounding_box()
+    for number, title in enumerate(page.locator(".titles span").all()):
+        box = title.bounding_box()
+        middle = frame["x"] + (number + 0.5) * frame["width"] / 2
+        assert abs(box["x"] + box["width"] / 2 - middle) < 5
+    assert page.get_by_role("button").all_inner_texts() == ["\N{BLACK RIGHT-POINTING TRIANGLE} turn"]
+    assert "Mn\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT PLUS SIGN}" in page.locator(".gradient").inner_text()
