@@ -109,13 +109,16 @@ def test_large_enough_standard_errors_are_left_alone():
     assert shell_calibration.held(tables[0])[0, 0] > 0.9
 
 
-def test_the_mean_of_a_ball_leaves_out_what_was_not_measured():
-    volume = np.where(np.indices((9, 9, 9)).sum(axis=0) % 2, 1.0, 3.0)
-    volume[:, :, :4] = np.nan
-    ball = map_detection.means_of_balls(volume, 1.0)
-    assert np.isnan(ball[:, :, :4]).all()
-    assert ball[4, 4, 6] == pytest.approx((volume[4, 4, 6] + 6 * volume[4, 4, 7]) / 7)
-    assert ball[4, 4, 4] == pytest.approx((volume[4, 4, 4] + 5 * volume[4, 4, 5]) / 6)  # one neighbor is not measured
+def test_recall_of_a_map_is_that_of_the_places_of_its_own_metal():
+    rng = np.random.default_rng(11)
+    centers, metal = np.array([[20.0, 0, 0], [0, 20.0, 0], [0, 0, 20.0], [-20.0, 0, 0]]), np.array([0, 1, 2, 2])
+    volumes = rng.normal(size=(4, 16, 16, 16)).astype(np.float32)
+    for place, number in zip((centers / 5).astype(int), metal, strict=True):
+        x, y, z = place + 8
+        volumes[number + 1, z, y, x] = -9.0 if x < 8 else 9.0  # one of nickel is poor instead
+    where = {"radius_nm": 5.0, "voxel_size_nm": 5.0}
+    assert map_detection.recall_of_values(volumes, centers, metal, **where) == pytest.approx([0.75] * 3)
+    assert map_detection.recall_of_values(volumes, centers, (metal + 1) % 3, **where)[2] == 0
 
 
 @pytest.fixture(scope="module")

@@ -314,7 +314,6 @@ IDLE = {
     "viewer/_page.py: _repr_html_": "Jupyter calls it",
     "viewer/_page.py: _repr_png_": "Jupyter calls it",
     "viewer/_pack.py: unpack": "the inverse of what the page does in JavaScript, by which tests read it",
-    "products/map_detection.py: means_of_balls": "bars of acceptance are held with it",
     "products/shell_calibration.py: judged_on_others": "the same",
     "products/registry.py: COMMITTED_LIMIT_BYTES": "a limit that tests hold files to",
     "spectroscopy/references.py: WHITE_LINE_UNCERTAINTY": "a limit that tests hold references to; in the digest",

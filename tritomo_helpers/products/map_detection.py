@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .._typing import Floats, Floats32
 from ..fusion import Detection
@@ -39,23 +38,3 @@ def recall_of_values(
     )
     n_clusters = np.bincount(metal, minlength=3)
     return np.asarray(n_clusters / n_clusters.sum() @ found["recall_at_rate"])
-
-
-def means_of_balls(volume: Floats32, radius_px: float) -> Floats32:
-    """Return the mean of the values in a ball about each voxel; NaN where the volume is, which does not count.
-
-    Examples
-    --------
-    >>> volume = np.full((5, 5, 5), np.nan)
-    >>> volume[2, 2, 1:4] = 1.0, 4.0, 1.0
-    >>> float(means_of_balls(volume, 1.2)[2, 2, 2])
-    2.0
-    """
-    reach = int(radius_px)
-    ball = np.sum(np.square(np.indices((2 * reach + 1,) * 3) - reach), axis=0) <= radius_px**2
-    inside = np.isfinite(volume)
-    total, number = (
-        ndimage.convolve(part.astype(np.float64), ball.astype(np.float64), mode="constant")
-        for part in (np.where(inside, volume, 0.0), inside)
-    )
-    return np.where(inside, total / np.maximum(number, 1), np.nan).astype(np.float32)
