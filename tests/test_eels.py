@@ -205,6 +205,12 @@ def test_no_peak_and_the_reason(spoil, reason):
     assert eels.peak_faults(image, ENERGY, window_ev=(630, 660)).tolist() == ["", reason]
 
 
+def test_spike_is_told_from_a_peak_in_a_noisy_spectrum():
+    noisy = 0.1 + peak(640) + 0.03 * np.random.default_rng(1).standard_normal(ENERGY.size)
+    spiked = noisy + 1.4 * (np.arange(ENERGY.size) == np.searchsorted(ENERGY, 655))
+    assert eels.peak_faults(np.stack([noisy, spiked]), ENERGY, window_ev=(630, 660)).tolist() == ["", "spiked channel"]
+
+
 def lazy_and_mapped(counts, folder):
     """The same spectra as a Dask array (in odd chunks) and as a memory map."""
     import dask.array as da

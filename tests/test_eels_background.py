@@ -215,6 +215,7 @@ def test_what_drift_is_left_is_taken_out():
         ({"energy_ev": ENERGY[1:]}, "one count per energy"),
         ({"counts": np.where(np.arange(2048) == 500, 0, noisy(2))}, "dead channels at 675 eV"),
         ({"counts": np.where(np.arange(2048) == 500, 32767, noisy(2)).astype(np.int16)}, "saturated channels at 675"),
+        ({"counts": np.minimum(noisy(2) * [[1.0], [0.3]], 0.6 * noisy(2).max())}, "saturated channels at"),
         ({"counts": np.where(np.arange(2048) == 500, np.nan, noisy(2))}, "NaN or infinite values at 675"),
         ({"continuum": "magic"}, "model: expected one of"),
     ],

@@ -9,13 +9,13 @@ LOW_EV, CORE_EV = np.arange(-12.0, 12.0, 0.3), np.arange(620.0, 720.0, 0.3)
 CENTERS_EV = (643.0, 690.0, 705.0)
 
 
-def exposures(change, *, seed=0, drift_ev=1.5, move_px=((0, 0), (1, 0), (1, -2))):
+def exposures(change, *, seed=0, drift_ev=1.5, brighter=0.1, move_px=((0, 0), (1, 0), (1, -2))):
     """Three scans of a disc with one peak that changes from scan to scan, on a moving axis and in a moving place."""
     rng = np.random.default_rng(seed)
     y, x = np.indices((28, 28)) - 14
     adf, low, core = [], [], []
     for index, (dy, dx) in enumerate(move_px):
-        matter = np.clip(11 - np.hypot(y - dy, x - dx), 0, 1) * (1 + 0.1 * index)
+        matter = np.clip(11 - np.hypot(y - dy, x - dx), 0, 1) * (1 + brighter * index)
         drift = rng.uniform(-drift_ev, drift_ev, (28, 28, 1))
         peak = 400 * (1 + change * index / 2) * np.exp(-(((CORE_EV - drift - CENTERS_EV[0]) / 1.5) ** 2))
         core.append(rng.poisson(matter[..., None] * (peak + 150)))
@@ -33,8 +33,9 @@ def test_a_known_change_is_found_with_its_sign_and_its_error(change):
     assert found.standard_error[0] < 0.015, "a change of 6 % would not be seen otherwise"
 
 
-def test_scatter_is_counting_noise_where_nothing_changed():
-    stacks, axes = exposures(0.0, seed=1)
+@pytest.mark.parametrize("brighter", [0.1, 0.75])
+def test_scatter_is_counting_noise_where_nothing_changed(brighter):
+    stacks, axes = exposures(0.0, seed=1, brighter=brighter)
     found = eels.compare_exposures(*stacks, **axes, centers_ev=CENTERS_EV)
     n = found.on_particle.sum()
     scatter = np.nanstd(found.over_noise, axis=(1, 2))

@@ -14,7 +14,9 @@ from tritomo_helpers.tomography.fractions import (
     split_by_fission,
     weigh_lengths,
 )
+from tritomo_helpers.tomography.fractions.choice import Judge
 from tritomo_helpers.tomography.fractions.data import Operator, sum_zero_basis
+from tritomo_helpers.tomography.fractions.matching import _decay
 from tritomo_helpers.tomography.fractions.posterior import Noise, null_images
 from tritomo_helpers.tomography.fractions.prior import PriorCovariance
 
@@ -419,3 +421,28 @@ def test_bad_settings_are_refused():
         Prior(state_sds=(1.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="length_nm"):
         Prior(length_nm=0.0)
+
+
+def test_half_that_judges_is_as_noisy_as_it_is_taken_to_be():
+    data, _ = sphere_data(noise=0.2)
+    data = data.replace(density_error=0.0)
+    splits = [split_by_fission(data, rng=np.random.default_rng(seed)) for seed in range(6)]
+    judge = Judge(data, splits)
+    rng = np.random.default_rng(9)
+    for half, noise in ((0, judge.fit_noise), (1, judge.judge_noise)):
+        drawn = np.stack([noise.sample(rng) for _ in range(6)])
+        seen = drawn[0] != 0  # where the particle casts a shadow
+        halves = np.stack([split[half] for split in judge.splits])
+        assert drawn[:, seen].std() == pytest.approx(halves[:, seen].std(), rel=0.08)
+
+
+def test_depth_begins_half_a_voxel_below_the_surface():
+    operator = Operator(sphere_data(noise=0.1)[0])
+    inside = operator.cut(operator.data.mask) > 0
+    assert operator.depth_nm[inside].min() == pytest.approx(2.5)
+
+
+def test_variation_that_reaches_deeper_than_expected_decays_more_slowly():
+    depth = np.array([2.0, 4.0, 12.0, 14.0])
+    halves = (depth < 8, depth > 8)
+    assert _decay(20.0, np.array([1.0, 2.0]), halves, depth) > 20.0 > _decay(20.0, np.array([2.0, 1.0]), halves, depth)

@@ -288,6 +288,11 @@ def test_rock_salt_of_the_twin_is_found_from_its_oxygen():
     assert found.mean() == pytest.approx(phantom.phases["rock_salt"][phantom.mask].mean(), abs=0.01)
 
 
+def test_shells_begin_at_the_depth_that_ends_the_one_before():
+    depth = np.array([[[-1.0, 0.0, 4.62, 4.63, 9.26, np.nan]]])
+    assert particles.depth_shells(depth, thickness_nm=4.63).ravel().tolist() == [0, 1, 1, 2, 3, 0]
+
+
 # --- coupling and verdicts -----------------------------------------------------------------------------------------
 
 

@@ -10,15 +10,18 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.grain import adf_series
 from tritomo_helpers import io, pipeline, valence
 from tritomo_helpers.alignment import Alignment
 from tritomo_helpers.containers import TiltSeries, Tomogram
-from tritomo_helpers.pipeline import chemistry, spectra
+from tritomo_helpers.particles import Verdict
+from tritomo_helpers.pipeline import chemistry, outcome, spectra
 from tritomo_helpers.pipeline.process import _Keeper
 from tritomo_helpers.pipeline.study import averages_of_stages
 from tritomo_helpers.pipeline.study_report import study_page
+from tritomo_helpers.pipeline.volumes import as_row
 from tritomo_helpers.spectroscopy import references
 from tritomo_helpers.store import files
 
@@ -37,6 +40,15 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grain")
     io.save(adf_series(), folder / "adf.mrc")
     return folder, pipeline.process(folder, out=tmp_path_factory.mktemp("out") / "results")
+
+
+def test_intervals_are_those_of_95_percent():
+    means, errors = {"O": 0.6, "Mn": 0.4}, {"O": 0.01, "Mn": 0.02}
+    values = outcome._composition_values(chemistry.Composition(means, errors, {}, {}))
+    low, high = stats.norm.interval(0.95, 60, 1)
+    assert (values["O_low"], values["O_high"]) == pytest.approx((low, high), abs=1e-3)
+    null = np.random.default_rng(0).permutation(np.linspace(-1, 1, 401))
+    assert as_row(Verdict(0.99, null, 0.01, 0.05)) == pytest.approx([0.99, -0.95, 0.95, 0.01])
 
 
 class _ReachedError(Exception):

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from tritomo_helpers import products, teaching
+from tritomo_helpers.particles.verdicts import p_value
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,10 @@ def test_the_pipeline_finds_in_nothing_what_the_level_allows(kind):
     assert yeses.max() <= stats.binom.isf(0.01 / 8, 200, 0.05)
     # Shares that are no more and no less than asked at every level, not at one.
     np.testing.assert_allclose(np.quantile(of_kind, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.1)
+
+
+def test_p_of_one_of_twenty_like_draws_is_its_rank_and_ties_count_against_it():
+    draws = np.random.default_rng(0).normal(size=20)
+    p = [p_value(draws[i], np.delete(draws, i), tail="upper") for i in range(20)]
+    assert sorted(p) == pytest.approx(np.arange(1, 21) / 20)  # never zero: the measured one is one of them
+    assert p_value(2.0, np.array([2.0, 2.0, 1.0]), tail="upper") == pytest.approx(3 / 4)
