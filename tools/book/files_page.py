@@ -1,4 +1,4 @@
-"""The table of the page "Your own data": real files of every vendor, read while the book is built."""
+"""The list of the page "Your own data": real files of every vendor, read while the book is built."""
 
 import tempfile
 import zipfile
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.book.data_page import table, words
+from tools.book.data_page import words
 from tritomo_helpers import datasets, io
 from tritomo_helpers.containers import TiltSeries
 
@@ -14,20 +14,22 @@ NAME = "vendor_files"
 
 
 def files_page() -> str:
-    """Return one row for each thing that can be asked of each vendor file: what comes out, or why nothing does.
+    """Return one line for each thing that can be asked of each vendor file: what comes out, or why nothing does.
 
     Returns
     -------
     str
-        A Markdown table, or a sentence where the files cannot be had.
+        A Markdown list under the name of each file, or a sentence where the files cannot be had.
     """
     try:
         files = datasets.fetch(NAME, progress=False)
     except datasets.DatasetUnavailable:
         return "The files could not be had when this page was built.\n"
     with tempfile.TemporaryDirectory() as folder:
-        rows = [(f"`{name}`", words(f"`{call}`"), words(said)) for name, call, said in _rows(files, Path(folder))]
-    return table(("file", "call", "what happens"), rows)
+        lines: dict[str, list[str]] = {}
+        for name, call, said in _rows(files, Path(folder)):
+            lines.setdefault(name, []).append(f"- {words(f'`{call}`')}: {words(said)}")
+    return "\n".join(f"**`{name}`**\n\n" + "\n".join(calls) + "\n" for name, calls in lines.items())
 
 
 def _rows(files: dict[str, Path], folder: Path) -> Iterator[tuple[str, str, str]]:
