@@ -63,13 +63,6 @@ def test_sweep_has_buttons_where_a_setting_has_no_order(show):
     assert page.get_by_role("img", name="Mn (at%), from 0 to 2").is_visible()
 
 
-def test_setting_with_one_value_asks_nothing(show):
-    page = show(viewer.sweep([[np.eye(4), 2 * np.eye(4)]], alt="Lines.", method=["SIRT"], noise=[0, 1]))
-    assert page.get_by_role("button", name="SIRT").count() == 0
-    assert page.get_by_role("slider").count() == 1
-    assert page.locator("img.frame").get_attribute("alt") == "Lines. method: SIRT, noise: 1."
-
-
 def surface_pixels(page):
     page.wait_for_function(
         "document.querySelector('.tritomo-viewer').shadowRoot.querySelector('.stage').dataset.frame === 'drawn'"
