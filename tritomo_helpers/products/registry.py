@@ -142,7 +142,7 @@ def products() -> dict[str, Product]:
     Examples
     --------
     >>> from tritomo_helpers import products
-    >>> products.products()["study/particles"].in_study
+    >>> products.products()["study/planning-check"].in_study
     True
     """
     return dict(_REGISTRY)
@@ -240,7 +240,7 @@ def verify(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     Examples
     --------
     >>> from tritomo_helpers import products
-    >>> dict(products.verify(["study/particles"]))["study/particles (package)"]
+    >>> dict(products.verify(["study/planning-check"]))["study/planning-check (package)"]
     'intact'
     """
     for name in names:
@@ -323,8 +323,8 @@ def get(name: str) -> Arrays:
     Examples
     --------
     >>> from tritomo_helpers import products
-    >>> products.get("study/particles")["particles"].size
-    12
+    >>> products.get("study/planning-check")["names"].size
+    6
     """
     return _stored(name)[0]
 
@@ -339,8 +339,8 @@ def provenance(name: str) -> dict[str, Any]:
     Examples
     --------
     >>> from tritomo_helpers import products
-    >>> products.provenance("study/particles")["command"]
-    'python -m tritomo_helpers.products study/particles'
+    >>> products.provenance("study/planning-check")["command"]
+    'python -m tritomo_helpers.products study/planning-check'
     """
     source = _stored(name)[1]
     known = _find(name)
