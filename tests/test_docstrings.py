@@ -24,13 +24,15 @@ WITHOUT_SOURCE = {
     "spectroscopy.over_spectra": "the same",
     "spectroscopy.parse_edge": "reads a text",
 }
-ARRAY = r"ArrayLike|NDArray|ndarray|Floats|Bools|Shells"
-SHAPE = r"shape|scalar|\([a-z0-9, .]+\)"
+ARRAY = r"_SupportsArray|ArrayLike|NDArray|ndarray|Floats|Bools|Shells"
+SHAPE = r"shape|scalar|broadcast|iterable of the same|\([a-z0-9, .]+\)"
 UNIT = (
     r"(?i)\b(nm|px|pixels?|voxels?|deg|degrees|eV|keV|mrad|V|Ah|counts?|atoms|at%|percent|dimensionless|any unit|"
     r"in any|unit|share|fraction|bool|labels?|1/nm|shell|0 outside|mask|per)\b|[%²³]"
 )
 UNIT_OF_NAME = r"_(nm|px|deg|ev|kev|mrad|v|a|ah|s|percent|fractions?|shares?|shape|counts|per_nm|per_metal|cycles)$"
+ELSEWHERE = r"\n +(See|As|As for|As given to) (there|:func:)?`?[a-z_.]*"
+"""Said where the other function says it."""
 SOURCE = r"References\n-|[Pp]aper|Equation|\((19|20)\d\d\)|, (19|20)\d\d\)"
 
 
@@ -66,7 +68,7 @@ def missing_of(item, name=""):
     said = entries(text)
     for parameter in parameters:
         kind, of = str(parameter.annotation), parameter.name
-        if re.search(ARRAY, kind) and "Callable" not in kind:
+        if re.search(ARRAY, kind) and "Callable" not in kind and not re.search(ELSEWHERE, said.get(of, "")):
             if package not in DRAWN and not re.search(SHAPE + "|of one shape|float or", said.get(of, "")):
                 lacks.add(f"shape of {of}")
             if package not in DRAWN and not re.search(UNIT, said.get(of, "")) and not re.search(UNIT_OF_NAME, of):

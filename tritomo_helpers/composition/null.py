@@ -123,7 +123,7 @@ def counted_lines(
     density : Tomogram
         Visible atoms per nm³.
     fractions : mapping of str to float or array_like of shape (z, y, x)
-        Atomic fractions; finite wherever there is density.
+        Atomic fraction of each element; finite wherever there is density.
     tilt_angles_deg, rng, counts, electrons_per_pixel, detectors, window_ev
         As for `homogeneous_maps`.
 
@@ -216,8 +216,8 @@ def shifted_rich_share(fractions: ArrayLike, *, mean: float, threshold: float = 
 
     Parameters
     ----------
-    fractions : array_like
-        Of one element; NaN is left out.
+    fractions : array_like, any shape
+        Atomic fraction of one element; NaN is left out.
     mean : float
         Mean to move them to.
     threshold : float, default 0.167

@@ -120,7 +120,7 @@ def subtract_background(
         Their axis, evenly spaced, eV.
     low_loss : array_like, shape (..., energy of the low loss)
         Low-loss spectra of the same pixels.
-    low_loss_ev : array_like
+    low_loss_ev : array_like, shape (energy of the low loss,)
         Their axis, of the same dispersion, eV. Zero loss belongs at 0 eV: what is left of the drift is divided out.
     edge : str
         ``"Mn L"`` or ``"Co L"``; others need `settings`.

@@ -136,7 +136,7 @@ def low_pass(spectra: ArrayLike, *, dispersion_ev: float, cutoff_per_ev: float) 
     Parameters
     ----------
     spectra : array_like, shape (..., energy)
-        Numpy, memory map or Dask.
+        Counts: numpy, memory map or Dask.
     dispersion_ev, cutoff_per_ev : float
         Channel width, eV, and cutoff frequency, 1/eV.
 
@@ -177,7 +177,7 @@ def fourier_ratio(
     Parameters
     ----------
     edge : array_like, shape (..., energy)
-        Background-free edges: numpy, memory map or Dask.
+        Counts of background-free edges: numpy, memory map or Dask.
     low_loss : array_like, shape (..., energy of the low loss)
         Low-loss spectra of the same pixels and channel width.
     dispersion_ev : float

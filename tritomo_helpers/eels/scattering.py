@@ -43,8 +43,8 @@ def scattered_edge(
     energy_ev : array_like, shape (energy,)
         Core-loss axis, evenly spaced, eV; the edge must begin on it.
     low_loss : array_like, shape (..., energy of the low loss)
-        Aligned low-loss spectra: numpy, memory map or Dask.
-    low_loss_ev : array_like
+        Counts of aligned low-loss spectra: numpy, memory map or Dask.
+    low_loss_ev : array_like, shape (energy of the low loss,)
         Their axis, of the same dispersion, zero loss at 0 eV, eV.
     continuum : str or callable, default ``"hydrogenic"``
         Model of :func:`continuum`.

@@ -43,7 +43,7 @@ def relative_thickness(low_loss: ArrayLike, energy_ev: ArrayLike, *, zero_loss_e
     Parameters
     ----------
     low_loss : array_like, shape (..., energy)
-        Low-loss spectra: numpy, memory map or Dask. The plasmon may stand above the zero-loss peak, up to twenty times.
+        Counts: numpy, memory map or Dask. The plasmon may stand above the zero-loss peak, up to twenty times.
     energy_ev : array_like, shape (energy,)
         Center of each channel, strictly increasing, eV. An offset of the axis does not matter.
     zero_loss_end_ev : float, default 5

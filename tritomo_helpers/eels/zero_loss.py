@@ -38,7 +38,7 @@ def zero_loss_center(low_loss: ArrayLike, energy_ev: ArrayLike) -> Floats:
     Parameters
     ----------
     low_loss : array_like, shape (..., energy)
-        Low-loss spectra: numpy, memory map or Dask.
+        Counts of low-loss spectra: numpy, memory map or Dask.
     energy_ev : array_like, shape (energy,)
         Center of each channel, evenly spaced, eV.
 

@@ -239,7 +239,7 @@ def find_clusters(z: ArrayLike, *, threshold: float, radius_nm: float, voxel_siz
     Parameters
     ----------
     z : array_like, shape (z, y, x)
-        Scores; NaN outside the specimen.
+        Scores, dimensionless; NaN outside the specimen.
     threshold : float
     radius_nm : float
         No two peaks are closer than the diameter of a cluster.

@@ -96,7 +96,7 @@ def r_factor(calculated: ArrayLike, measured: ArrayLike, *, convention: str = "a
     Parameters
     ----------
     calculated, measured : array_like, same shape, real or complex
-        F and K: Fourier coefficients or projections.
+        F and K: Fourier coefficients or projections, in any one unit.
     convention : {"amplitude", "difference"}
 
     Returns
@@ -139,6 +139,7 @@ def held_out_error(predicted: ArrayLike, measured: ArrayLike) -> float:
     Parameters
     ----------
     predicted, measured : array_like, same shape
+        In any one unit.
 
     Returns
     -------
@@ -165,8 +166,8 @@ def poisson_deviance(expected: ArrayLike, counts: ArrayLike) -> float:
 
     Parameters
     ----------
-    expected : array_like
-        m, not negative.
+    expected : array_like, same shape
+        Counts m, not negative.
     counts : array_like, same shape
         c, not negative.
 

@@ -57,7 +57,7 @@ def thin_counts(
 
     Parameters
     ----------
-    counts : array_like of whole numbers
+    counts : array_like of whole numbers, any shape
         Zero or above.
     rng : numpy.random.Generator
     fraction : float, default 0.5

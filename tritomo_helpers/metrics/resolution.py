@@ -51,7 +51,8 @@ def fsc(a: ArrayLike, b: ArrayLike, *, voxel_size_nm: float, axis: int | None = 
     Parameters
     ----------
     a, b : array_like, shape (z, y, x)
-        Independent reconstructions, or a reconstruction and the truth. Equal masks correlate too: compare with care.
+        Independent reconstructions, or a reconstruction and the truth, in any unit. Equal masks correlate too: compare
+        with care.
     voxel_size_nm : float
     axis : {0, 1, 2}, optional
         Count only the double cone within 30 degrees of this axis, to tell the wedge direction (0) from the others.
@@ -114,7 +115,7 @@ def edge_width(values: ArrayLike, *, axis: int, voxel_size_nm: float, radius: fl
     Parameters
     ----------
     values : array_like, shape (z, y, x)
-        A bright particle on an empty ground.
+        A bright particle on an empty ground, in any unit.
     axis : {0, 1, 2}
         0 is along z, the direction that a missing wedge blurs; 2 is along x, across it.
     voxel_size_nm : float

@@ -236,7 +236,7 @@ def null_band(
     Parameters
     ----------
     draws : iterable of Tomogram or array_like, shape (z, y, x)
-        Volumes of a homogeneous particle, reconstructed from draws of the noise as the measured one was.
+        Voxels of a homogeneous particle, reconstructed from draws of the noise as the measured one was.
     shells : ndarray of int, shape (z, y, x)
         Number of the shell, 0 outside.
     noise_sd, correlation_length_nm, voxel_size_nm : optional

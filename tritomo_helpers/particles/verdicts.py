@@ -58,9 +58,9 @@ def verdict(
     statistic : callable
         Takes a volume, returns a number.
     volume : Tomogram or array_like, shape (z, y, x)
-        What was measured.
+        What was measured, in any unit.
     null_draws : iterable of the same
-        Volumes in which there is nothing to find, made as the measured one was: the same particle, dose, alignment and
+        Voxels in which there is nothing to find, made as the measured one was: the same particle, dose, alignment and
         settings, chosen anew where they were chosen from the data.
     level : float, default 0.05
         Share of false positives that is accepted. Needs at least 1 / level - 1 draws.
@@ -121,7 +121,7 @@ def segregated(volume: Volume, shells: Shells, *, null_draws: Iterable[Volume], 
     Parameters
     ----------
     volume : Tomogram or array_like, shape (z, y, x)
-        Fractions of one metal, NaN outside.
+        Fraction of one metal, NaN outside.
     shells : ndarray of int, shape (z, y, x)
         Number of the shell, 0 outside.
     null_draws, level
@@ -167,7 +167,7 @@ def depth_trend(
     Parameters
     ----------
     volume : Tomogram or array_like, shape (z, y, x)
-        Fractions of an element or of a valence state, NaN outside.
+        Fraction of an element or of a valence state, NaN outside.
     shells : ndarray of int, shape (z, y, x)
         Number of the shell, 0 outside.
     null_draws, level

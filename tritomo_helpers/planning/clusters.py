@@ -99,8 +99,8 @@ def detectability(
         Clusters in a particle: for the precision, and for the mean that they shift.
     fractions : mapping of str to float, optional
         Mean atomic fractions of the particle; NCM111 by default.
-    false_positive_rate : array_like, optional
-        Between 0 and 1; 61 values from 1e-4 to 0.3 by default.
+    false_positive_rate : array_like, shape (rate,), optional
+        Share of places, between 0 and 1; 61 values from 1e-4 to 0.3 by default.
     absorption : bool, default True
         Whether X-rays are absorbed in the particle.
 

@@ -323,7 +323,7 @@ def continuum(
     ----------
     edge : str
         Such as ``"Mn L"`` (2p electrons, beginning at L3), ``"Mn L1"`` or ``"O K"``.
-    energy_ev : array_like
+    energy_ev : array_like, any shape
         Energy loss, eV, positive.
     beam_energy_kev : float, default 300
         Beam energy.

@@ -57,7 +57,7 @@ def outer_shell_background(
     ----------
     element : str
         One of :data:`OUTER_ELEMENTS`.
-    energy_ev : array_like
+    energy_ev : array_like, any shape
         Energy loss, eV.
     beam_energy_kev, collection_angle_mrad : float
         The microscope. A ridge outside the aperture is not counted.

@@ -135,7 +135,7 @@ def reconstruct(
     positivity : bool, default True
         Allow no negative values.
     start : Tomogram or array_like, shape (z, y, x), optional
-        First estimate. SIRT and SART go on exactly where they stopped: 3 x 10 iterations equal 30.
+        First estimate, any unit. SIRT and SART go on exactly where they stopped: 3 x 10 iterations equal 30.
     n_z : int, optional
         Depth in voxels, if there is no support to tell.
     weights : array_like, shape (tilt, y, x), or mapping of element to it, optional

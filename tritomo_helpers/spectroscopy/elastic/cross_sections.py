@@ -50,7 +50,7 @@ def cross_section_nm2_per_sr(element: str, angle_mrad: ArrayLike, *, beam_energy
     ----------
     element : str
         Chemical symbol.
-    angle_mrad : array_like
+    angle_mrad : array_like, any shape
         Scattering angle, mrad.
     beam_energy_kev : float, default 300
         Beam energy.

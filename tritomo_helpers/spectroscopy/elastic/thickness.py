@@ -34,7 +34,7 @@ def thickness_from_adf(
 
     Parameters
     ----------
-    share : array_like
+    share : array_like, any shape
         ADF signal as a fraction of the beam, background subtracted. Where the beam is not known, `beam_counts` finds it
         from a thickness measured otherwise, such as t/λ of the low-loss spectra.
     atoms_per_nm3 : mapping of str to float, default NCM111
@@ -105,9 +105,9 @@ def beam_counts(
 
     Parameters
     ----------
-    signal : array_like
+    signal : array_like, any shape
         ADF counts, background subtracted.
-    thickness_nm : array_like
+    thickness_nm : array_like, same shape
         Thickness of the material at the same pixels, such as the mean free path times t/λ of the low-loss spectra. A
         thickness that is wrong by some percent makes both results wrong by as much.
     atoms_per_nm3 : mapping of str to float, default NCM111

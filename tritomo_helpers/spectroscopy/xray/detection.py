@@ -26,7 +26,7 @@ def detector_fwhm_ev(energy_kev: ArrayLike, *, resolution_ev: float = 130.0) -> 
 
     Parameters
     ----------
-    energy_kev : array_like
+    energy_kev : array_like, any shape
         Photon energy, keV.
     resolution_ev : float, default 130
         FWHM at Mn Kα, eV: how detectors are specified.

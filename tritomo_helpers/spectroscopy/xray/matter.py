@@ -38,7 +38,7 @@ def mass_absorption(element: str, energy_kev: ArrayLike) -> Floats:
     ----------
     element : str
         Chemical symbol.
-    energy_kev : array_like
+    energy_kev : array_like, any shape
         Photon energy, keV.
 
     Returns
@@ -67,7 +67,7 @@ def mass_absorption_of(composition: Mapping[str, float], energy_kev: ArrayLike) 
     ----------
     composition : mapping of str to float
         Atoms of each element, in any common unit.
-    energy_kev : array_like
+    energy_kev : array_like, any shape
         Photon energy, keV.
 
     Returns
@@ -102,7 +102,7 @@ def bremsstrahlung_cross_section(
     ----------
     element : str
         Chemical symbol.
-    energy_kev : array_like
+    energy_kev : array_like, any shape
         Photon energy k, keV.
     beam_energy_kev : float, default 300
         T0.
