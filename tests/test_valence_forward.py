@@ -320,6 +320,15 @@ def test_references_must_cover_their_edge(noisy):
         fit(noisy, references={"Mn": references.load("Co")})
 
 
+def test_manganese_alone_is_fitted_in_a_window_that_ends_before_cobalt(noise_free, exact_maps):
+    alone = fit(
+        noise_free, references={"Mn": references.load("Mn", "crystal-field")}, calibrate=False, fit_window_ev=(600, 765)
+    )
+    assert alone.elements == ("Mn",)
+    wanted = exact_maps.particle_percentages()
+    assert all(abs(share - wanted[state][0]) < 1 for state, (share, _) in alone.particle_percentages().items())
+
+
 def test_vacuum_alone_is_refused(noisy):
     vacuum = noisy.low_loss.replace(
         counts=np.broadcast_to(noisy.low_loss.counts[:1, :1, :1], noisy.low_loss.counts.shape)

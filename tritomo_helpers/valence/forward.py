@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 
 from .._typing import Floats
 from .._validation import check_positive, checked, fail
-from ..constants import BEAM_ENERGY_KEV, COLLECTION_ANGLE_MRAD, CONVERGENCE_ANGLE_MRAD, SPECIES_ELEMENT
+from ..constants import (
+    BEAM_ENERGY_KEV,
+    COLLECTION_ANGLE_MRAD,
+    CONVERGENCE_ANGLE_MRAD,
+    EDGE_ONSET_EV,
+    SPECIES_ELEMENT,
+)
 from ..containers import SpectrumTiltSeries, TiltSeries
 from ..spectroscopy import ReferenceSet, references
 from .basis import Basis, Distortion, check_coverage
@@ -194,7 +200,7 @@ def fit_spectra(
         "convergence_angle_mrad": check_positive(convergence_angle_mrad, "convergence_angle_mrad", zero_ok=True),
         "collection_angle_mrad": check_positive(collection_angle_mrad, "collection_angle_mrad"),
     }
-    sets = _reference_sets(references)
+    sets = _reference_sets(references, last_ev=min(fit_window_ev[1], core_loss.energy_ev[-1]))
     check_coverage(core_loss.energy_ev, low_loss.energy_ev, sets, fit_window_ev)
     basis = Basis(
         core_loss.energy_ev,
@@ -257,7 +263,8 @@ def _check_pair(core_loss: SpectrumTiltSeries, low_loss: SpectrumTiltSeries) -> 
         )
 
 
-def _reference_sets(given: Any) -> dict[str, tuple[ReferenceSet, ...]]:
+def _reference_sets(given: Any, *, last_ev: float) -> dict[str, tuple[ReferenceSet, ...]]:
+    """Return the sets of each element; nickel joins those given where its edge begins before `last_ev`."""
     if isinstance(given, str):
         given = (given,)
     if not isinstance(given, Mapping):
@@ -271,7 +278,8 @@ def _reference_sets(given: Any) -> dict[str, tuple[ReferenceSet, ...]]:
                 got=", ".join(one_set.element for one_set in value) or "none",
                 remedy="sort the sets by their element",
             )
-    sets.setdefault("Ni", (references.load("Ni"),))
+    if last_ev > EDGE_ONSET_EV["Ni", "L3"]:
+        sets.setdefault("Ni", (references.load("Ni"),))
     return {el: sets[el] for el in ("Mn", "Co", "Ni") if el in sets}
 
 
