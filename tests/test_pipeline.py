@@ -98,7 +98,7 @@ def test_nothing_is_computed_twice_and_what_changed_is(done, tmp_path):
         pipeline.process(place, out=out)
     assert contents(out) == whole
     assert stamps(out)["align"] == before["align"]
-    other = shutil.copytree(place, tmp_path / "other")
+    other = shutil.copytree(place, tmp_path / "other" / place.name)
     io.save(adf_series(noise=2.1), other / "adf.mrc")
     pipeline.process(other, out=out)
     assert all(stamp != before[name] for name, stamp in stamps(out).items())
