@@ -1,5 +1,6 @@
 """The list of the page "Your own data": real files of every vendor, read while the book is built."""
 
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ def _said(load: Callable[[], Any]) -> str:
         f"{series.label}: {' x '.join(map(str, values.shape))} at {angles} deg, {series.pixel_size_nm:.3g} nm per pixel"
     )
     if not isinstance(series, TiltSeries):
-        said += f", {series.energy_ev[0]:.0f} to {series.energy_ev[-1]:.0f} eV"
+        said += f", {series.energy_ev[0]:,.0f} to {series.energy_ev[-1]:,.0f} eV"
         said += ", left on disk until it is used" if hasattr(values, "dask") else ""
-    return f"{said}."
+    # A minus before a digit, where no word or number stands before it, as in "-250 to 40700 eV".
+    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", f"{said}.")

@@ -354,8 +354,13 @@ def _channel(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) ->
     values = series.images if isinstance(series, TiltSeries) else series.counts
     what = "images"
     if isinstance(series, SpectrumTiltSeries):
-        what = f"{series.energy_ev[0]:.4g} to {series.energy_ev[-1]:.4g} eV"
+        what = " to ".join(_energy_text(float(series.energy_ev[end])) for end in (0, -1)) + " eV"
     return Channel(role, files, tuple(values.shape), series.tilt_angles_deg, series.pixel_size_nm, what)
+
+
+def _energy_text(energy_ev: float) -> str:
+    """Write an energy as a plain number: 40,950 and not 4.095e+04."""
+    return f"{energy_ev:,.0f}" if abs(energy_ev) >= 1000 else f"{energy_ev:.4g}"
 
 
 def _load(role: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> TiltSeries | SpectrumTiltSeries:

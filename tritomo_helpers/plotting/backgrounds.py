@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from .._validation import check_shape, checked
 from .curves import mark_windows, show_spectrum
-from .style import TRUTH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +64,8 @@ def show_background_step(
     show_spectrum(counts, energy, ax=above, label="counts", limits=count_limits)
     above.plot(energy, step.background, color="#D55E00", label="background")
     show_spectrum(step.spectrum, energy, ax=below, label="edge", quantity="barn/eV/atom", limits=edge_limits)
-    below.plot(energy, model, label="continuum model", **TRUTH)
+    # A model, and not the truth, which alone is black and dashed.
+    below.plot(energy, model, label="continuum model", color="0.55", linestyle="-.", linewidth=1.8)
     windows = {"pre": step.candidate.pre_window_ev, "post": step.candidate.post_window_ev}
     for ax in (above, below):
         mark_windows(ax, windows)
@@ -76,4 +76,5 @@ def show_background_step(
         level = float(np.mean(np.asarray(step.spectrum)[inside]))
         below.plot(x, level + slope * (x - x.mean()), color="#D55E00", linewidth=2.5)
     above.set_xlabel("")
+    below.set_xlabel("energy loss (eV)")
     return figure
