@@ -157,6 +157,16 @@ def test_a_curve_called_truth_is_dashed_black_and_takes_no_shade_from_the_others
     assert fit.get_linestyle() == "-"
 
 
+def test_no_curve_but_the_truth_is_dashed():
+    curves = {name: ([0, 1], [1, 2]) for name in ("truth", "a", "b", "c", "d", "e")}
+    axes = plotting.show_curves(curves, x_label="x", y_label="y")
+    truth, *others = (line._unscaled_dash_pattern[1] for line in axes.lines)
+    assert truth is not None
+    assert len({str(pattern) for pattern in others}) == 4
+    assert truth not in others
+    assert all(pattern is None or len(pattern) > 2 or pattern[0] < 2 for pattern in others)
+
+
 def test_valence_states_are_written_as_chemists_write_them():
     axes = plotting.show_profiles({"Mn4": [1, 2], "Co3": [2, 3]}, [0, 5], x_label="", y_label="")
     assert [t.get_text() for t in axes.figure.legends[0].get_texts()] == ["Mn⁴⁺", "Co³⁺"]

@@ -221,6 +221,17 @@ def test_distance_counts_half_widths_from_the_middle_of_the_null():
     assert np.isnan(teaching.weigh("a", 0.0, null=None).distance)
 
 
+def test_claims_of_no_difference_say_how_large_one_could_be_and_are_squares():
+    same = teaching.weigh("a is as b", 0.1, null=(-0.5, 0.5), effect="within", unit="at%")
+    more = teaching.weigh("a is more than b", 0.1, null=(-0.5, 0.5), unit="at%")
+    assert same.sentence == "a is as b (no difference larger than ±0.50 at%)"
+    assert (more.sentence, more.absence) == ("a is more than b", False)
+    axes = plotting.show_distances(["some", "none"], [3.0, 0.5], absence=[False, True])
+    marks = {line.get_marker(): line.get_xdata().tolist() for line in axes.lines}
+    assert (marks["o"], marks["s"]) == ([3.0], [0.5])
+    plt.close("all")
+
+
 def test_distances_beyond_the_frame_are_arrows_at_its_edge():
     axes = plotting.show_distances(["near", "far", "far below"], [0.5, 99.0, -99.0], limit=20)
     marks = {line.get_marker(): line.get_xdata().tolist() for line in axes.lines}

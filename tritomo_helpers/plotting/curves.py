@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FALLBACK = ("0.2", "#56B4E9", "#E69F00", "#882255", "#999933", "#117733")
-_LINES = ("-", "--", "-.", ":")
+_LINES = ("-", "-.", ":", (0, (5, 1.5, 1, 1.5, 1, 1.5)))  # never dashed: that is the truth
 _MARKERS = ("o", "s", "^", "D")
 
 

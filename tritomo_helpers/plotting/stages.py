@@ -27,6 +27,7 @@ _DASH: Mapping[str, Any] = {"colors": "black", "linestyles": "-", "linewidth": 1
 _STAGE_MARKERS = ("o", "s", "^", "D")
 _COLUMNS = 2
 _WIDTH = 5.6
+_NARROW = 4.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,7 +324,14 @@ def show_particle_profiles(
 
 
 @checked
-def show_distances(names: Sequence[str], distances: ArrayLike, *, limit: float = 20.0) -> Axes:
+def show_distances(
+    names: Sequence[str],
+    distances: ArrayLike,
+    *,
+    limit: float = 20.0,
+    band: str = "null",
+    absence: Sequence[bool] | None = None,
+) -> Axes:
     """Show how far numbers lie from the middle of their nulls, one a line, the null as a gray band.
 
     Parameters
@@ -334,6 +342,10 @@ def show_distances(names: Sequence[str], distances: ArrayLike, *, limit: float =
         In half widths of the null; NaN leaves the line empty.
     limit : float, default 20
         What lies beyond is drawn at the edge, as an arrow.
+    band : str
+        What the gray band is.
+    absence : sequence of bool, optional
+        Whether each number has to lie inside, since the claim is that nothing differs: drawn as a square.
 
     Returns
     -------
@@ -355,17 +367,22 @@ def show_distances(names: Sequence[str], distances: ArrayLike, *, limit: float =
     values = np.asarray(distances, dtype=float)
     check_shape(values, "distances", (len(names),), remedy="give one for each name")
     lines = np.arange(len(names))
-    axes: Axes = plt.subplots(figsize=(_WIDTH, 0.9 + 0.42 * len(names)))[1]
-    axes.axvspan(-1, 1, label="null", **NULL)
+    wrapped = [textwrap.fill(name, 30) for name in names]  # narrow, so that it can be read on a phone
+    height = 0.9 + sum(0.24 + 0.15 * name.count("\n") for name in wrapped)
+    axes: Axes = plt.subplots(figsize=(_NARROW, height))[1]
+    axes.axvspan(-1, 1, label=band, **NULL)
     inside = np.abs(values) <= limit
-    axes.plot(values[inside], lines[inside], "o", color="black", label="measured")
+    square = np.zeros(len(names), dtype=bool) if absence is None else np.asarray(absence, dtype=bool)
+    for kind, marker, label in ((~square, "o", "measured"), (square, "s", "claim of no difference")):
+        if kind.any():
+            axes.plot(values[inside & kind], lines[inside & kind], marker, color="black", label=label)
     for side, marker in ((-1, "<"), (1, ">")):
         beyond = np.sign(values) * (np.abs(values) > limit) == side
         axes.plot(np.full(beyond.sum(), side * limit), lines[beyond], marker, color="black")
     axes.set_xscale("symlog", linthresh=1)
     axes.set(xlim=(-1.3 * limit, 1.3 * limit), ylim=(len(names) - 0.5, -0.5))
-    axes.set_yticks(lines, [textwrap.fill(name, 40) for name in names], fontsize=9)
-    axes.set_xlabel("half widths from the null")
+    axes.set_yticks(lines, wrapped, fontsize=9)
+    axes.set_xlabel(f"half widths of the {band}")
     axes.set_xticks([-10, -1, 0, 1, 10], ["\N{MINUS SIGN}10", "\N{MINUS SIGN}1", "0", "1", "10"])
     axes.grid(visible=True, axis="y", color="0.92")
     _shared_legend([axes])

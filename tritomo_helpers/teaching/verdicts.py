@@ -27,8 +27,10 @@ class Weighed:
     verdict : str
         ``"holds"``, ``"is not shown"``, ``"is contradicted"`` or ``"is not tested"``.
     distance : float
-        Of the measured number from the middle of the null, in half widths of it: beyond 1 chance does not do it. NaN
+        Of the measured number from the middle of the null, in half widths of it: beyond 1 chance rarely gets. NaN
         without a null.
+    absence : bool
+        Whether the claim is that nothing differs: it holds *inside* the null.
     """
 
     claim: str
@@ -36,6 +38,14 @@ class Weighed:
     null: str
     verdict: str
     distance: float = field(default=np.nan, repr=False)
+    absence: bool = field(default=False, repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """The claim; one that nothing differs with the null beside it, since it can say no more than that."""
+        low, _, high = self.null.partition(" to ")
+        even = self.absence and low == "\N{MINUS SIGN}" + high.partition(" ")[0]
+        return f"{self.claim} (no difference larger than ±{high})" if even else self.claim
 
 
 def weigh(
@@ -94,7 +104,7 @@ def weigh(
         evidence = f"{number_text(measured, fmt=fmt)} ± {number_text(error, unit=unit, fmt=fmt)}"
     evidence = evidence.replace("\N{NO-BREAK SPACE}", " ")
     if null is None:
-        return Weighed(claim, evidence, "none", "is not tested")
+        return Weighed(claim, evidence, "none", "is not tested", absence=effect == "within")
     check_finite(null, "null")
     low, high = null
     if low > high:
@@ -104,7 +114,8 @@ def weigh(
     ends = [number_text(end, fmt=fmt) for end in (low, high)]
     half = (high - low) / 2
     distance = (measured - low - half) / half if half > 0 else np.nan
-    return Weighed(claim, evidence, f"{ends[0]} to {ends[1]} {unit}".rstrip(), verdict, distance)
+    null_text = f"{ends[0]} to {ends[1]} {unit}".rstrip()
+    return Weighed(claim, evidence, null_text, verdict, distance, absence=effect == "within")
 
 
 def _verdict(measured: float, low: float, high: float, effect: str) -> str:
@@ -113,7 +124,7 @@ def _verdict(measured: float, low: float, high: float, effect: str) -> str:
 
 
 def show_verdicts(weighed: Sequence[Weighed]) -> None:
-    """Show claims as a table: claim, evidence, null, verdict.
+    """Show claims as a table: claim, verdict, evidence, null; the verdict stays in view on a narrow page.
 
     Parameters
     ----------
@@ -122,12 +133,12 @@ def show_verdicts(weighed: Sequence[Weighed]) -> None:
     Examples
     --------
     >>> show_verdicts([weigh("Mn4+ rises inward", 19.0, null=(-1, 1), unit="points", fmt=".0f")])
-    claim | measured | null | verdict
-    Mn4+ rises inward | 19 points | −1 to 1 points | holds
+    claim | verdict | measured | null
+    Mn4+ rises inward | holds | 19 points | −1 to 1 points
     """
     show_table(
-        ("claim", "measured", "null", "verdict"),
-        [(row.claim, row.evidence, row.null, row.verdict) for row in weighed],
+        ("claim", "verdict", "measured", "null"),
+        [(row.sentence, row.verdict, row.evidence, row.null) for row in weighed],
         bold=("verdict",),
     )
 
