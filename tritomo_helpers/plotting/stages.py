@@ -27,7 +27,7 @@ _DASH: Mapping[str, Any] = {"colors": "black", "linestyles": "-", "linewidth": 1
 _STAGE_MARKERS = ("o", "s", "^", "D")
 _COLUMNS = 2
 _WIDTH = 5.6
-_NARROW = 4.6
+_NARROW = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,9 +367,8 @@ def show_distances(
     values = np.asarray(distances, dtype=float)
     check_shape(values, "distances", (len(names),), remedy="give one for each name")
     lines = np.arange(len(names))
-    wrapped = [textwrap.fill(name, 30) for name in names]  # narrow, so that it can be read on a phone
-    height = 0.9 + sum(0.24 + 0.15 * name.count("\n") for name in wrapped)
-    axes: Axes = plt.subplots(figsize=(_NARROW, height))[1]
+    wrapped = [textwrap.fill(name, 36) for name in names]  # narrow, so that it can be read on a phone
+    axes: Axes = plt.subplots(figsize=(_NARROW, 0.9 + 0.42 * len(names)))[1]
     axes.axvspan(-1, 1, label=band, **NULL)
     inside = np.abs(values) <= limit
     square = np.zeros(len(names), dtype=bool) if absence is None else np.asarray(absence, dtype=bool)
