@@ -6,7 +6,7 @@ scale bar and a color bar with its unit; spectra are in eV with their edges mark
 notebook and no chapter sets a style of its own.
 """
 
-from .backgrounds import show_background_step
+from .backgrounds import describe_background_step, model_slope, show_background_step
 from .curves import (
     mark_windows,
     show_curves,
@@ -54,9 +54,11 @@ __all__ = [
     "add_scale_bar",
     "color_map_of",
     "color_of",
+    "describe_background_step",
     "element_of",
     "mark_gap",
     "mark_windows",
+    "model_slope",
     "show_background_step",
     "show_curves",
     "show_difference",

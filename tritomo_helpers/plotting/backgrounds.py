@@ -1,4 +1,4 @@
-"""One candidate of a background sweep, before and after."""
+"""One candidate of a background sweep: before, after, and in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import check_shape, checked
+from .._validation import check_shape, checked, fail
 from .curves import mark_windows, show_spectrum
 
 if TYPE_CHECKING:
@@ -78,3 +78,72 @@ def show_background_step(
     above.set_xlabel("")
     below.set_xlabel("energy loss (eV)")
     return figure
+
+
+@checked
+def model_slope(energy_ev: ArrayLike, model: ArrayLike, window_ev: tuple[float, float]) -> float:
+    """Return the slope of the straight line through a continuum model in a window, by least squares.
+
+    Parameters
+    ----------
+    energy_ev : array_like, shape (energy,)
+        Its axis, eV.
+    model : array_like, shape (energy,)
+        Continuum, barn/eV/atom.
+    window_ev : (float, float)
+        First and last energy, eV.
+
+    Returns
+    -------
+    float
+        barn/eV²/atom.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or the window holds fewer than two channels.
+
+    Examples
+    --------
+    >>> round(model_slope([600.0, 610.0, 620.0], [9.0, 8.0, 7.0], (600.0, 620.0)), 3)
+    -0.1
+    """
+    energy, values = np.asarray(energy_ev, dtype=float), np.asarray(model, dtype=float)
+    check_shape(values, "model", energy.shape, remedy="give it on the axis")
+    inside = (energy >= window_ev[0]) & (energy <= window_ev[1])
+    if inside.sum() < 2:
+        raise fail("window_ev", expected="two channels at least", got=window_ev, remedy="widen it or move it")
+    return float(np.polyfit(energy[inside], values[inside], 1)[0])
+
+
+@checked
+def describe_background_step(step: Any, energy_ev: ArrayLike, *, model: ArrayLike) -> str:
+    """Say in words what a candidate of a background sweep is judged by.
+
+    Parameters
+    ----------
+    step : eels.SweepStep
+        One candidate, from ``eels.sweep_background``.
+    energy_ev : array_like, shape (energy,)
+        Axis of the model, eV.
+    model : array_like, shape (energy,)
+        Continuum, barn/eV/atom.
+
+    Returns
+    -------
+    str
+        Score and slopes, or that nothing is left of the edge.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> candidate = SimpleNamespace(post_window_ev=(600.0, 620.0))
+    >>> step = SimpleNamespace(candidate=candidate, pre_slope=0.0, post_slope=-0.08, score=0.4)
+    >>> describe_background_step(step, [600.0, 610.0, 620.0], model=[9.0, 8.0, 7.0])
+    'score 0.40; slope before the edge 0.000, behind it −0.080, of the model −0.100 barn/eV²'
+    """
+    if not np.isfinite(step.post_slope):
+        return "rejected: less than nothing is left behind the edge"
+    slopes = (step.pre_slope, step.post_slope, model_slope(energy_ev, model, step.candidate.post_window_ev))
+    before, behind, wanted = (f"{slope:.3f}".replace("-", "−") for slope in slopes)
+    return f"score {step.score:.2f}; slope before the edge {before}, behind it {behind}, of the model {wanted} barn/eV²"

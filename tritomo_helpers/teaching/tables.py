@@ -4,11 +4,14 @@ import html
 from collections.abc import Sequence
 
 from .._validation import fail
+from ..plotting.style import typeset
 from ._output import publish
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, bold: Sequence[str] = ()) -> None:
     """Show text in a table; a cell that repeats the one above it in the first column stays empty.
+
+    Valence states are written as chemists write them.
 
     Parameters
     ----------
@@ -26,14 +29,16 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, bold: Sequ
 
     Examples
     --------
-    >>> show_table(("metal", "stage", "at%"), [("Mn", "pristine", "11.1"), ("Mn", "200 cycles", "13.0")])
-    metal | stage | at%
-    Mn | pristine | 11.1
-    Mn | 200 cycles | 13.0
+    >>> show_table(("state", "stage", "%"), [("Mn4", "pristine", "84.5"), ("Mn4", "200 cycles", "53.0")])
+    state | stage | %
+    Mn⁴⁺ | pristine | 84.5
+    Mn⁴⁺ | 200 cycles | 53.0
     """
     for row in rows:
         if len(row) != len(head):
             raise fail("rows", expected=f"{len(head)} cells", got=f"{len(row)}: {row}", remedy="give one per column")
+    bold = [typeset(name) for name in bold]
+    head, *rows = ([typeset(cell) for cell in row] for row in (head, *rows))
     titles = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
     lines, above = [], ""
     for first, *others in rows:

@@ -238,4 +238,4 @@ def _label(name: str) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.6g}".replace("-", "−")
-    return str(value).replace("-", "−") if isinstance(value, (int, np.integer)) else str(value)
+    return str(value).replace("-", "−") if isinstance(value, (int, np.integer)) else typeset(str(value))
