@@ -53,6 +53,8 @@ def test_averages_are_closer_from_the_number_of_pixels_that_balances_scatter_and
     # 25 + 1/n of 400 against 1 + 1/n of 520: even at five pixels.
     rows = [row("tritomo", 1, 520**0.5), row("pyEELSMODEL", 5, 20)]
     assert valence_costs.closer_from(rows) == {"one": 5}
+    with pytest.raises(ValueError, match="no closer to the truth"):
+        valence_costs.closer_from([row("tritomo", 5, 20), row("pyEELSMODEL", 1, 520**0.5)])
 
 
 def test_the_section_has_a_line_for_each():

@@ -62,14 +62,17 @@ def section(rows: Rows) -> list[str]:
 def closer_from(rows: Rows) -> dict[str, int]:
     """Return from how many averaged pixels on the forward model is closer to the truth, for each particle.
 
-    Scatter falls with the number of pixels, the error of the sum does not.
+    Scatter falls with the number of pixels, the error of the sum does not; where the latter is no smaller, no number of
+    pixels is enough, and ValueError says so.
     """
-    found = {}
+    n_pixels = {}
     for particle in dict.fromkeys(row["particle"] for row in rows):
         ours, theirs = (
             next(row for row in rows if (row["particle"], row["method"]) == (particle, method))
             for method in ("tritomo", "pyEELSMODEL")
         )
         scatter, off = (pooled(ours, what) ** 2 - pooled(theirs, what) ** 2 for what in ("sd", "off"))
-        found[particle] = max(1, math.ceil(scatter / -off))
-    return found
+        if off >= 0:
+            raise ValueError(f"{particle}: the sum by the forward model is no closer to the truth")
+        n_pixels[particle] = max(1, math.ceil(scatter / -off))
+    return n_pixels

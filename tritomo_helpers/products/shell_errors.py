@@ -120,7 +120,7 @@ def shell_errors(
 for _particle in PARTICLES:
     product(
         f"study/shell-errors/{_particle}",
-        tolerance={"bias": 2e-3, "off": 1e-2, "standard_error": 1e-3, "misses": 1e6, "gain": 20.0},
+        tolerance={"bias": 2e-3, "off": 1e-2, "standard_error": 1e-3, "misses": 2e3, "gain": 20.0},
         particle=_particle,
         pixels=64,
         tilt_step_deg=10.0,
