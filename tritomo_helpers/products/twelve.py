@@ -261,30 +261,27 @@ def label(quantity: str) -> str:
     return f"{stem} ({_UNITS[what]})" if what in _UNITS else f"{stem} (% of {stem[:2]})"
 
 
-HEAD = ("quantity", "stage", "particles", "paper", "truth of the twin", "paper's method", "best method")
+HEAD = ("quantity", "stage", "truth", "paper's method", "best method", "paper", "particles")
 
 
 def comparison(study: Twelve, quantities: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return rows for a table: quantity, stage, number of particles, quoted, true, and both methods.
+    """Return rows for a table as `HEAD` names them: what is compared side by side, then quoted values and particles.
 
-    Measured values carry the standard deviation between the particles of the stage.
+    Measured values carry the standard deviation between the particles of the stage. No cell but the first breaks.
     """
     rows = []
     for quantity in quantities:
         means = {method: study.by_stage(study.values(quantity, method=method)) for method in METHODS}
         for at, stage in enumerate(study.stages):
             low, high = quoted(quantity)[at]
-            texts = [_with_spread(means[method], at) for method in ("paper", "best")]
-            rows.append(
-                (
-                    label(quantity),
-                    stage,
-                    str(means["best"].n[at] or means["paper"].n[at]),
-                    _range(low, high),
-                    _number(means["truth"].mean[at]),
-                    *texts,
-                )
+            cells = (
+                stage,
+                _number(means["truth"].mean[at]),
+                *(_with_spread(means[method], at) for method in ("paper", "best")),
+                _range(low, high),
+                str(means["best"].n[at] or means["paper"].n[at]),
             )
+            rows.append((label(quantity), *(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in cells)))
     return rows
 
 
