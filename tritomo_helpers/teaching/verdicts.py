@@ -134,7 +134,7 @@ def show_verdicts(weighed: Sequence[Weighed]) -> None:
     --------
     >>> show_verdicts([weigh("Mn4+ rises inward", 19.0, null=(-1, 1), unit="points", fmt=".0f")])
     claim | verdict | measured | null
-    Mn4+ rises inward | holds | 19 points | −1 to 1 points
+    Mn⁴⁺ rises inward | holds | 19 points | −1 to 1 points
     """
     show_table(
         ("claim", "verdict", "measured", "null"),
