@@ -40,7 +40,7 @@ def _color_map(cmap: Any, quantity: str) -> Any:
 
 
 def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any, *, pixel_size_nm: float | None) -> Any:
-    """Draw one image without axes ticks, with a scale bar when the pixel size is known."""
+    """Draw one image without axes ticks, above a scale bar when the pixel size is given."""
     artist = axes.imshow(image, vmin=low, vmax=high, cmap=colors)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -49,6 +49,17 @@ def _draw(axes: Axes, image: NDArray[Any], low: float, high: float, colors: Any,
     if pixel_size_nm is not None:
         add_scale_bar(axes, pixel_size_nm)
     return artist
+
+
+def _bar_sizes(
+    pixel_size_nm: float | Sequence[float] | None, images: Sequence[NDArray[Any]], columns: int
+) -> list[float | None]:
+    """Return the pixel size of each image that gets a scale bar, None of the others: one does for all of one scale."""
+    if isinstance(pixel_size_nm, Sequence):
+        return list(pixel_size_nm)
+    of_one_scale = len({image.shape for image in images}) == 1
+    first_of_last_row = (len(images) - 1) // columns * columns
+    return [pixel_size_nm if i == first_of_last_row or not of_one_scale else None for i in range(len(images))]
 
 
 @checked
@@ -110,7 +121,8 @@ def show_image(
     if ax is None:
         ratio = picture.shape[0] / picture.shape[1]
         width = 4.6 if quantity else 3.9
-        _, ax = plt.subplots(figsize=(width, float(np.clip(0.35 + 3.6 * ratio, 1.6, 6.0))))
+        height = float(np.clip(0.35 + 3.6 * ratio, 1.6, 6.0)) + (0.0 if pixel_size_nm is None else 0.3)
+        _, ax = plt.subplots(figsize=(width, height))
     artist = _draw(ax, picture, low, high, _color_map(cmap, quantity), pixel_size_nm=pixel_size_nm)
     ax.set_title(title)
     name_directions(ax, directions)
@@ -144,7 +156,8 @@ def show_images(
     titles : sequence of str, default ()
         One short title each.
     pixel_size_nm : float or sequence of float, optional
-        Side of a pixel, nm, of all images or of each.
+        Side of a pixel, nm, of all images or of each. Images of one scale get one scale bar, below the first image of
+        the last row.
     quantity : str, default ""
         What the values are, with unit, written at the color bar.
     limits : (float, float), optional
@@ -181,7 +194,9 @@ def show_images(
     for picture in pictures:
         check_ndim(picture, "images", "y, x")
     check_count(columns, "columns")
-    sizes = list(pixel_size_nm) if isinstance(pixel_size_nm, Sequence) else [pixel_size_nm] * len(pictures)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    sizes = _bar_sizes(pixel_size_nm, pictures, columns)
     borders = outlines or [{}] * len(pictures)
     for what, given in (
         ("titles", titles or [""] * len(pictures)),
@@ -191,11 +206,11 @@ def show_images(
         if len(given) != len(pictures):
             raise fail(what, expected=f"{len(pictures)}, one per image", got=len(given), remedy="give one per image")
     low, high = _limits(pictures, limits)
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
     ratio = max(picture.shape[0] / picture.shape[1] for picture in pictures)
     panel = 5.6 / columns
-    height = rows * (panel * ratio + (0.35 if titles else 0.1) + (0.3 if directions else 0.0))
+    height = rows * (panel * ratio + (0.35 if titles else 0.1))
+    rows_with_bar = {i // columns for i, size in enumerate(sizes) if size is not None}
+    height += 0.3 * (rows if directions else len(rows_with_bar))
     height += (0.75 if quantity else 0.0) + (0.35 if outlines else 0.0)
     figure, grid = plt.subplots(rows, columns, figsize=(5.8, float(height)), squeeze=False)
     axes = grid.ravel()

@@ -30,7 +30,7 @@ def round_length(most: float) -> float:
 
 @checked
 def add_scale_bar(ax: Axes, pixel_size_nm: float) -> float:
-    """Draw a scale bar of a round length on an image and return that length in nm.
+    """Draw a scale bar of a round length below an image, where it covers nothing, and return that length in nm.
 
     Parameters
     ----------
@@ -64,17 +64,18 @@ def add_scale_bar(ax: Axes, pixel_size_nm: float) -> float:
         ax.transData,
         length_nm / pixel_size_nm,
         _length_text(length_nm),
-        "lower left",
+        "upper left",
         size_vertical=0.018 * abs(bottom - top),
-        color="white",
+        color="black",
         pad=0.3,
-        borderpad=0.25,
+        borderpad=0,
         sep=3,
-        label_top=True,
-        fontproperties=FontProperties(size=11, weight="bold"),
+        frameon=False,
+        label_top=False,
+        fontproperties=FontProperties(size=11),
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes,
     )
-    # White on a dark sheet can be read on any image, gray ones included.
-    bar.patch.set(facecolor="black", edgecolor="none", alpha=0.65)
     bar.set_gid(f"scale bar {length_nm:g} nm")
     ax.add_artist(bar)
     return length_nm
@@ -148,7 +149,8 @@ def name_directions(ax: Axes, directions: tuple[str, str] | None) -> None:
     ('x →', '← z')
     """
     if directions is not None:
-        ax.set_xlabel(f"{directions[0]} \N{RIGHTWARDS ARROW}", labelpad=2)
+        # At the right, since a scale bar lies below the left.
+        ax.set_xlabel(f"{directions[0]} \N{RIGHTWARDS ARROW}", labelpad=2, loc="right")
         # The text is turned upright, its head at the left: an arrow to the left then points down.
         ax.set_ylabel(f"\N{LEFTWARDS ARROW} {directions[1]}", labelpad=2)
 
