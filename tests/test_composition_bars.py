@@ -63,6 +63,8 @@ def test_detection_at_the_dose_and_at_ten_times_the_counts(tables):
     assert recall(table, 10.0)[2] >= 0.75
 
 
+@pytest.mark.acceptance
+@pytest.mark.xdist_group("twin/cycled-200-1/fused")
 def test_the_filter_finds_more_than_the_maps_of_the_published_pipeline():
     """The same counts, the same share of voxels falsely marked; the ball has the true radius, which favors the maps."""
     made = products.get("twin/cycled-200-1/fused")

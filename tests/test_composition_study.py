@@ -75,6 +75,7 @@ def counted_particle(rng, *, offset, hidden, stated, voxel_factor):
     return {"off": off, "standard_error": np.full((1, 50), stated), "misses": misses}
 
 
+@pytest.mark.acceptance
 def test_an_error_that_no_count_knows_of_is_calibrated_on_other_particles():
     rng = np.random.default_rng(8)
     tables = [counted_particle(rng, offset=1.0, hidden=0.2, stated=0.1, voxel_factor=0.7) for _ in range(200)]

@@ -40,6 +40,7 @@ def test_real_aligned_needle_and_its_shifts(real):
     assert shifts.shape == (77, 2)
 
 
+@pytest.mark.acceptance
 def test_real_dust_eds_is_lazy_and_its_tilts_come_from_the_names(real):
     files = real("openNCEM_L2083_eds_tilt_10deg")
     paths = [files[role] for role in files if role.startswith("tilt_")]

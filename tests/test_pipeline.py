@@ -333,6 +333,7 @@ def run_template(source, folder):
     return ran.stdout
 
 
+@pytest.mark.acceptance
 def test_the_template_runs_on_a_folder_with_adf_alone(done, tmp_path):
     said = run_template(str(done[0]), tmp_path)
     assert "no composition: no EDS in the source" in said

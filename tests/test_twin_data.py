@@ -83,6 +83,7 @@ def test_the_twin_holds_a_series_and_its_truth(copied):
     assert np.mean((adf.images - expected) ** 2 / expected) == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.acceptance
 def test_two_processes_build_once_and_every_process_builds_the_same(tmp_path):
     code = (
         "import tritomo_helpers.datasets as d, tritomo_helpers.io as io\n"

@@ -117,6 +117,7 @@ def test_distorted_references_are_calibrated():
     assert calibrated.calibration.log_l3_l2["Mn"] == pytest.approx(np.log(1.1), abs=0.03)
 
 
+@pytest.mark.acceptance
 def test_a_shape_between_two_sets_is_found_by_their_mix():
     half = []
     for el in ("Mn", "Co", "Ni"):

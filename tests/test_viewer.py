@@ -28,7 +28,14 @@ def series():
     return TiltSeries(np.ones((N_TILTS, 6, 8)), np.linspace(-60, 60, N_TILTS), 2.0, "ADF (counts)")
 
 
-@pytest.mark.parametrize(("n", "limit", "outside"), [(64, 500_000, np.nan), (64, 500_000, 0.0), (128, 1_000_000, 0.0)])
+@pytest.mark.parametrize(
+    ("n", "limit", "outside"),
+    [
+        (64, 500_000, np.nan),
+        (64, 500_000, 0.0),
+        pytest.param(128, 1_000_000, 0.0, marks=pytest.mark.acceptance),
+    ],
+)
 def test_size_of_a_particle(n, limit, outside):
     shown = viewer.show_volume(particle(n, outside=outside), alt="Manganese.")
     assert len(shown.html.encode()) < 0.6 * limit
@@ -40,6 +47,7 @@ def test_size_of_noise_that_fills_the_box():
     assert len(viewer.show_volume(dense, alt="Noise.").html.encode()) < 500_000
 
 
+@pytest.mark.acceptance
 def test_size_of_smooth_noise_that_fills_a_large_box():
     from scipy.ndimage import gaussian_filter
 
