@@ -98,7 +98,7 @@ def test_finer_parts_project_like_their_voxels():
     rng = np.random.default_rng(4)
     volume = rng.random((10, 3, 11)).astype(np.float32)
     parts = volume.repeat(3, axis=0).repeat(3, axis=2)
-    coarse, fine = Projector(ANGLES, (10, 11)), Projector(ANGLES, (10, 11), finer=3)
+    coarse, fine = Projector(ANGLES, (10, 11)), Projector(ANGLES, (10, 11), supersampling=3)
     assert relative_error(fine.forward(parts), coarse.forward(volume)) < 1e-6
 
 

@@ -13,8 +13,8 @@ from tests.helper import relative_error
 from tritomo_helpers import metrics, tomography
 from tritomo_helpers.containers import TiltSeries, Tomogram
 from tritomo_helpers.projection import Projector
-from tritomo_helpers.tomography import choosing
 from tritomo_helpers.tomography import options as methods
+from tritomo_helpers.tomography import selection
 from tritomo_helpers.tomography.genfire import extension_cutoffs
 from tritomo_helpers.tomography.problem import check_problem
 from tritomo_helpers.tomography.variation import fit_variation
@@ -59,7 +59,7 @@ LIMITS = {"wbp": 0.5, "sirt": 0.22, "sart": 0.22, "cgls": 0.26, "genfire": 0.3, 
 def test_every_method_recovers_the_blocks(method, truth, series):
     options = {} if method in ("wbp", "genfire", "tv") else {"n_iterations": 60}
     result = tomography.reconstruct(
-        series, method=method, **(options | ({"weight": 1e-3, "finer": 2} if method == "tv" else {}))
+        series, method=method, **(options | ({"weight": 1e-3, "supersampling": 2} if method == "tv" else {}))
     )
     assert metrics.nrmse(result.tomogram.values, truth) < LIMITS[method]
     assert result.tomogram.voxel_size_nm == 4.63
@@ -76,7 +76,7 @@ def test_odd_and_unequal_sizes_work(method, shape):
     volume = np.zeros(shape, dtype=np.float32)
     volume[6:12, 2:5, 5:11] = 1.0
     options = {"n_iterations": 30} if method not in ("wbp", "tv") else {}
-    options |= {"weight": 1e-3, "finer": 1} if method == "tv" else {}
+    options |= {"weight": 1e-3, "supersampling": 1} if method == "tv" else {}
     result = tomography.reconstruct(series_of(volume), method=method, n_z=shape[0], **options)
     assert result.tomogram.values.shape == shape
     bright = result.tomogram.values * (result.tomogram.values > 0.5)  # without the streaks, which the box cuts unevenly
@@ -88,7 +88,7 @@ def test_support_keeps_the_outside_empty(truth, series):
     support = truth > 0
     for method in tomography.METHODS:
         options = {"n_iterations": 5} if method != "wbp" else {}
-        options |= {"weight": 1e-3, "finer": 1} if method == "tv" else {}
+        options |= {"weight": 1e-3, "supersampling": 1} if method == "tv" else {}
         values = tomography.reconstruct(series, method=method, support=support, **options).tomogram.values
         assert not values[~support].any()
         assert values[support].any()
@@ -233,7 +233,7 @@ def test_a_stop_chosen_without_the_truth_is_close_to_the_best(method, truth):
 @pytest.mark.parametrize("hold_out", ["tilts", "counts"])
 def test_a_weight_chosen_without_the_truth_is_close_to_the_best(hold_out, truth):
     series, scale = noisy(series_of(truth), 60)
-    options = {"finer": 1, "n_iterations": 30, "noise": "poisson"}
+    options = {"supersampling": 1, "n_iterations": 30, "noise": "poisson"}
     aside = {"hold_out": hold_out, "counts_per_unit": scale, "rng": np.random.default_rng(1)}
     result = tomography.reconstruct(series, method="tv", **options, **aside)
     errors = [
@@ -245,17 +245,16 @@ def test_a_weight_chosen_without_the_truth_is_close_to_the_best(hold_out, truth)
 
 
 def test_less_noise_gets_a_smaller_weight(truth):
-    weights = [
-        tomography.reconstruct(noisy(series_of(truth), peak)[0], method="tv", finer=1, n_iterations=20).settings.weight
-        for peak in (30, 3000)
-    ]
-    assert weights[1] < 0.5 * weights[0]
+    options = {"method": "tv", "supersampling": 1, "n_iterations": 20}
+    bright, dim = (noisy(series_of(truth), peak)[0] for peak in (3000, 30))
+    weights = [tomography.reconstruct(series, **options).settings.weight for series in (bright, dim)]
+    assert weights[0] < 0.5 * weights[1]
 
 
 def test_thinned_splits_share_no_noise(truth):
     series, scale = noisy(series_of(truth), 50)
     problem = check_problem(series, support=None)
-    (split,) = choosing.split_counts(problem, 1, counts_per_unit=scale, rng=np.random.default_rng(2))
+    (split,) = selection.split_counts(problem, 1, counts_per_unit=scale, rng=np.random.default_rng(2))
     exact = series_of(truth).images
     first, second = (half.images * problem.unit - exact for half in (split.train, split.judge))
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.02
@@ -264,7 +263,7 @@ def test_thinned_splits_share_no_noise(truth):
 
 def test_held_out_tilts_are_inner_and_never_trained_on(series):
     problem = check_problem(series, support=None)
-    splits = choosing.split_tilts(problem, 4)
+    splits = selection.split_tilts(problem, 4)
     held = np.concatenate([s.judge.angles_deg for s in splits])
     np.testing.assert_array_equal(np.sort(held), ANGLES[1:-1])
     assert all(not set(s.judge.angles_deg) & set(s.train.angles_deg) for s in splits)
@@ -273,7 +272,7 @@ def test_held_out_tilts_are_inner_and_never_trained_on(series):
 def test_held_out_error_ranks_methods_as_the_truth_does(series):
     thin = series.replace(images=series.images[:, 6:12])
     error = {m: tomography.held_out_error(thin, method=m, n_folds=2) for m in ("wbp", "sirt")}
-    error["tv"] = tomography.held_out_error(thin, method="tv", n_folds=2, finer=1, n_iterations=30)
+    error["tv"] = tomography.held_out_error(thin, method="tv", n_folds=2, supersampling=1, n_iterations=30)
     assert error["tv"] < error["sirt"] < error["wbp"]
 
 
@@ -403,7 +402,7 @@ def test_inputs_stay_as_they_were(series, truth):
             method=method,
             start=start,
             **({} if method == "wbp" else {"n_iterations": 2}),
-            **({"weight": 0.01, "finer": 2} if method == "tv" else {}),
+            **({"weight": 0.01, "supersampling": 2} if method == "tv" else {}),
         )
     np.testing.assert_array_equal(series.images, before)
     np.testing.assert_array_equal(start, truth)
@@ -427,8 +426,8 @@ def test_shell_correlation_sees_noise_and_missing_tilts(truth):
 def test_a_large_weight_settles_on_split_voxels_too(weight, truth):
     series, _ = noisy(series_of(truth[:, 6:14]), 60)
     fits = [
-        tomography.reconstruct(series, method="tv", weight=weight, finer=finer, n_iterations=60).tomogram.values
-        for finer in (1, 2)
+        tomography.reconstruct(series, method="tv", weight=weight, supersampling=parts, n_iterations=60).tomogram.values
+        for parts in (1, 2)
     ]
     assert relative_error(fits[1], fits[0]) < 0.12  # unsettled, they were apart by more than half
 
@@ -436,12 +435,12 @@ def test_a_large_weight_settles_on_split_voxels_too(weight, truth):
 def test_parts_of_voxels_are_chosen_where_they_predict_better(truth):
     fine = np.zeros((48, 3, 48), dtype=np.float32)
     fine[13:32, 1:, 17:36] = 1.0  # faces in the middle of voxels
-    images = Projector(ANGLES, (24, 24), finer=2).forward(fine)
+    images = Projector(ANGLES, (24, 24), supersampling=2).forward(fine)
     sharp = TiltSeries(images, ANGLES, 4.63)
-    choice = tomography.reconstruct(sharp, method="tv", weight=1e-3).choices["finer"]
+    choice = tomography.reconstruct(sharp, method="tv", weight=1e-3).choices["supersampling"]
     assert choice.value == 2
     assert choice.errors[1] < 0.8 * choice.errors[0]
     assert choice.tried.tolist() == [1, 2]
     few = tomography.reconstruct(series_of(truth, np.array([-50.0, 0.0, 50.0])), method="tv", weight=1e-3)
-    assert few.settings.finer == 1
-    assert "too few tilts" in few.choices["finer"].why
+    assert few.settings.supersampling == 1
+    assert "too few tilts" in few.choices["supersampling"].why

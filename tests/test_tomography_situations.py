@@ -16,7 +16,7 @@ QUICK = {
     "sart": {"n_iterations": 10},
     "cgls": {"n_iterations": 8},
     "genfire": {"oversampling": 2, "n_iterations": 60},
-    "tv": {"weight": 3e-3, "finer": 1, "n_iterations": 40},
+    "tv": {"weight": 3e-3, "supersampling": 1, "n_iterations": 40},
 }
 # Total variation takes differences to one side and SART goes from tilt to tilt: mirrored data, not quite the mirror.
 ALIKE = dict.fromkeys(QUICK, 0.002) | {"sart": 0.01, "tv": 0.03}
@@ -167,7 +167,7 @@ def test_poisson_noise_changes_what_is_fitted_as_far_as_the_floor_of_the_varianc
     scale = 30 / clean.images.max()
     counts = np.random.default_rng(5).poisson(clean.images * scale) / scale
     noisy = TiltSeries(counts, ANGLES, 4.63)
-    options = {"method": "tv", "weight": 0.02, "finer": 1, "n_iterations": 30}
+    options = {"method": "tv", "weight": 0.02, "supersampling": 1, "n_iterations": 30}
     fits = {n: tomography.reconstruct(noisy, noise=n, **options).tomogram.values for n in ("gaussian", "poisson")}
     assert relative_error(fits["poisson"], fits["gaussian"]) > 0.02
     # With a floor a hundred times as high all pixels weigh alike; without one, empty pixels outweigh the particle.

@@ -14,7 +14,7 @@ QUICK = {
     "sart": {"n_iterations": 20},
     "cgls": {"n_iterations": 12},
     "genfire": {"oversampling": 2, "n_iterations": 100},
-    "tv": {"weight": 2e-3, "finer": 1, "n_iterations": 20},
+    "tv": {"weight": 2e-3, "supersampling": 1, "n_iterations": 20},
 }
 
 

@@ -21,7 +21,7 @@ def options_of_reconstruct(ts: TiltSeries) -> None:
     tomography.reconstruct(ts, method="sirt", n_iterations=3.0)  # type: ignore[call-overload]
     tomography.reconstruct(ts, method="tv", weight="heavy")  # type: ignore[call-overload]
     tomography.reconstruct(ts, method="tv", noise="poison")  # type: ignore[call-overload]
-    tomography.reconstruct(ts, method="tv", finer=1.5)  # type: ignore[call-overload]
+    tomography.reconstruct(ts, method="tv", supersampling=1.5)  # type: ignore[call-overload]
     tomography.reconstruct(ts, method="tv", hold_out="pixels")  # type: ignore[call-overload]
     tomography.reconstruct(ts, method="tv", n_folds=None)  # type: ignore[call-overload]
     tomography.reconstruct(ts, method="tv", rng=7)  # type: ignore[call-overload]

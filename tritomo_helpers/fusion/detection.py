@@ -214,11 +214,11 @@ def ball_coverage(radius_px: float, shape: Sequence[int]) -> Floats32:
     270.0
     """
     axes = [fft.fftfreq(n, 1 / n) for n in shape]
-    finer = (np.arange(4) - 1.5) / 4
+    offsets = (np.arange(4) - 1.5) / 4
     covered = np.zeros(tuple(shape), dtype=np.float32)
-    for dz in finer:
-        for dy in finer:
-            for dx in finer:
+    for dz in offsets:
+        for dy in offsets:
+            for dx in offsets:
                 z, y, x = ((axis + d) ** 2 for axis, d in zip(axes, (dz, dy, dx), strict=True))
                 covered += z[:, None, None] + y[:, None] + x < radius_px**2
     return covered / np.float32(64)

@@ -15,7 +15,7 @@ against simulations (product ``study/planning-check``), and no substitute for on
 
 from .clusters import Detectability, cluster_composition, detectability, information_per_nm
 from .forecast import Forecast, forecast
-from .reach import Resolution, resolution, transmission
+from .limits import Resolution, resolution, transmission
 from .shells import ShellErrors, shell_errors
 
 __all__ = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .._validation import check_positive, checked, fail
 from ..simulation import Acquisition
 from .clusters import Detectability, detectability
-from .reach import Resolution, resolution, transmission
+from .limits import Resolution, resolution, transmission
 from .shells import ShellErrors, shell_errors
 
 

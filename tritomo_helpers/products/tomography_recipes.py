@@ -38,7 +38,7 @@ def _counted_particle(seed: int) -> "tuple[Tomogram, TiltSeries, float, Bools]":
     tolerance={"genfire": 2.0, "tv": 2.0},
     seed=5,
     genfire={"oversampling": 3, "interpolation_radius_px": 0.1, "n_iterations": 1000},
-    tv={"finer": 2, "n_folds": 1},
+    tv={"supersampling": 2, "n_folds": 1},
 )
 def tomography_methods(
     report: Report, _files: Files, *, seed: int, genfire: Mapping[str, Any], tv: Mapping[str, Any]
@@ -96,7 +96,7 @@ def tomography_weights(
     per_unit = peak_counts / rows.max()
     dim = series.replace(images=np.random.default_rng(seeds[1]).poisson(rows * per_unit) / per_unit)
     true_rows = truth.values[:, middle]
-    common: dict[str, Any] = {"method": "tv", "noise": "poisson", "finer": 2, "support": support[:, middle]}
+    common: dict[str, Any] = {"method": "tv", "noise": "poisson", "supersampling": 2, "support": support[:, middle]}
 
     def error(result: tomography.Reconstruction) -> float:
         return metrics.nrmse(result.tomogram.values, true_rows)
@@ -133,7 +133,7 @@ def tomography_weights(
         "wbp": {},
         "sirt": {},
         "genfire": {"oversampling": 2, "n_iterations": 200},
-        "tv": {"finer": 2},
+        "tv": {"supersampling": 2},
     },
 )
 def tomography_equal_dose(

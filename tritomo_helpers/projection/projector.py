@@ -26,9 +26,9 @@ def _footprint_integral(distance: NDArray[np.float64], cosine: float, sine: floa
     return np.asarray(area / (2 * wide * narrow))
 
 
-def _part_centers(n: int, finer: int) -> NDArray[np.float64]:
+def _part_centers(n: int, supersampling: int) -> NDArray[np.float64]:
     """Centers of the parts of n voxels along one axis, in pixels from the voxel of index n // 2."""
-    return (np.arange(n * finer) + 0.5) / finer - 0.5 - n // 2
+    return (np.arange(n * supersampling) + 0.5) / supersampling - 0.5 - n // 2
 
 
 @checked
@@ -49,9 +49,9 @@ class Projector:
         Voxels of the volume along (z, x).
     n_pixels : int, optional
         Pixels of the image along x; by default as many as the volume has.
-    finer : int, default 1
-        Split every voxel into `finer` x `finer` parts along z and x, and act on those: edges inside a voxel project
-        where they are. A part of value 1 adds 1 / finer^2.
+    supersampling : int, default 1
+        Split every voxel into so many parts along z and along x, and act on those: edges inside a voxel project where
+        they are. A part of value 1 adds 1 / supersampling^2.
 
     Raises
     ------
@@ -77,15 +77,17 @@ class Projector:
     """
 
     def __init__(
-        self, tilt_angles_deg: ArrayLike, shape: Sequence[int], *, n_pixels: int | None = None, finer: int = 1
+        self, tilt_angles_deg: ArrayLike, shape: Sequence[int], *, n_pixels: int | None = None, supersampling: int = 1
     ) -> None:
         self.tilt_angles_deg = check_increasing(tilt_angles_deg, "tilt_angles_deg")
         if len(shape) != 2 or min(shape) < 1:
             raise fail("shape", expected="two sizes (z, x) above zero", got=tuple(shape), remedy="give voxels per side")
-        if finer < 1:
-            raise fail("finer", expected="a number above zero", got=finer, remedy="give 1 for whole voxels")
-        self.finer = int(finer)
-        self.shape: tuple[int, int] = (int(shape[0]) * self.finer, int(shape[1]) * self.finer)
+        if supersampling < 1:
+            raise fail(
+                "supersampling", expected="a number above zero", got=supersampling, remedy="give 1 for whole voxels"
+            )
+        self.supersampling = int(supersampling)
+        self.shape: tuple[int, int] = (int(shape[0]) * self.supersampling, int(shape[1]) * self.supersampling)
         self.n_pixels = int(shape[1]) if n_pixels is None else int(n_pixels)
         if self.n_pixels < 1:
             raise fail("n_pixels", expected="a number above zero", got=n_pixels, remedy="give pixels along x")
@@ -109,28 +111,28 @@ class Projector:
         """Return the projector of some of the tilts, given by index, from the matrix that is there already."""
         index = np.asarray(tilts)
         subset = Projector(self.tilt_angles_deg[index], (1, 1), n_pixels=self.n_pixels)
-        subset.finer, subset.shape = self.finer, self.shape
+        subset.supersampling, subset.shape = self.supersampling, self.shape
         rows = (index[:, None] * self.n_pixels + np.arange(self.n_pixels)).ravel()
         subset.__dict__["matrix"] = self.matrix[rows]
         return subset
 
     def _one_tilt(self, angle_deg: float) -> sparse.csr_array:
         cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
-        z, x = (_part_centers(n // self.finer, self.finer) for n in self.shape)
+        z, x = (_part_centers(n // self.supersampling, self.supersampling) for n in self.shape)
         center = (cosine * x[None, :] - sine * z[:, None]).ravel() + self.n_pixels // 2
-        half_width = (abs(cosine) + abs(sine)) / 2 / self.finer
+        half_width = (abs(cosine) + abs(sine)) / 2 / self.supersampling
         first = np.floor(center - half_width + 0.5).astype(np.int64)
         voxel = np.arange(center.size)
         rows, columns, areas = [], [], []
-        edge = _footprint_integral((first - 0.5 - center) * self.finer, cosine, sine)
+        edge = _footprint_integral((first - 0.5 - center) * self.supersampling, cosine, sine)
         for step in range(3):  # a unit square is at most 1.42 wide, so it touches at most three pixels
             pixel = first + step
-            next_edge = _footprint_integral((pixel + 0.5 - center) * self.finer, cosine, sine)
+            next_edge = _footprint_integral((pixel + 0.5 - center) * self.supersampling, cosine, sine)
             area, edge = next_edge - edge, next_edge
             used = (area > 1e-7) & (pixel >= 0) & (pixel < self.n_pixels)
             rows.append(pixel[used])
             columns.append(voxel[used])
-            areas.append((area[used] / self.finer**2).astype(np.float32))
+            areas.append((area[used] / self.supersampling**2).astype(np.float32))
         index = (np.concatenate(rows).astype(np.int32), np.concatenate(columns).astype(np.int32))
         return sparse.coo_array((np.concatenate(areas), index), shape=(self.n_pixels, center.size)).tocsr()
 

@@ -30,7 +30,7 @@ class Slices:
     positivity : bool, default True
     start : ndarray of float32, shape (z, y, x), optional
         First estimate; zero by default.
-    finer : int, default 1
+    supersampling : int, default 1
         Parts per voxel along z and x.
 
     Examples
@@ -47,7 +47,7 @@ class Slices:
     weights: Floats32 | None = None
     positivity: bool = True
     start: Floats32 | None = None
-    finer: int = 1
+    supersampling: int = 1
 
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
@@ -59,7 +59,7 @@ class Slices:
     def n_cells(self) -> tuple[int, int, int]:
         """Shape of the cells, (z, x, y)."""
         z, y, x = self.box
-        return (z.stop - z.start) * self.finer, (x.stop - x.start) * self.finer, y.stop - y.start
+        return (z.stop - z.start) * self.supersampling, (x.stop - x.start) * self.supersampling, y.stop - y.start
 
     @cached_property
     def data(self) -> Floats32:
@@ -79,12 +79,14 @@ class Slices:
     @cached_property
     def matrix(self) -> Any:
         """The operator on the cells of one slice, shape (tilt * x, z * x)."""
-        projector, finer = self.projector, self.finer
+        projector, supersampling = self.projector, self.supersampling
         if self._is_whole:
             return projector.matrix
-        if finer > 1:
-            projector = Projector(projector.tilt_angles_deg, projector.shape, n_pixels=projector.n_pixels, finer=finer)
-        in_box = np.zeros((self.support.shape[0], finer, self.support.shape[2], finer), dtype=bool)
+        if supersampling > 1:
+            projector = Projector(
+                projector.tilt_angles_deg, projector.shape, n_pixels=projector.n_pixels, supersampling=supersampling
+            )
+        in_box = np.zeros((self.support.shape[0], supersampling, self.support.shape[2], supersampling), dtype=bool)
         in_box[self.box[0], :, self.box[2], :] = True
         return projector.matrix[:, np.flatnonzero(in_box.ravel())]
 
@@ -101,14 +103,14 @@ class Slices:
     def from_volume(self, volume: NDArray[Any]) -> Floats32:
         """Cut the box from a volume (z, y, x)."""
         cut = np.asarray(volume[self.box], dtype=np.float32).transpose(0, 2, 1)
-        if self.finer > 1:
-            cut = cut.repeat(self.finer, axis=0).repeat(self.finer, axis=1)
+        if self.supersampling > 1:
+            cut = cut.repeat(self.supersampling, axis=0).repeat(self.supersampling, axis=1)
         return np.ascontiguousarray(cut)
 
     def to_volume(self, cells: Floats32) -> Floats32:
         """Put the box into an empty volume (z, y, x), parts averaged to voxels."""
         n_z, n_x, n_y = self.n_cells
-        f = self.finer
+        f = self.supersampling
         voxels = cells.reshape(n_z // f, f, n_x // f, f, n_y).mean(axis=(1, 3))
         volume = np.zeros(self.support.shape, dtype=np.float32)
         volume[self.box] = voxels.transpose(0, 2, 1)

@@ -1,8 +1,8 @@
 """From an aligned tilt series to a volume: back-projection, algebraic methods, GENFIRE and total variation."""
 
-from .choosing import Selection
 from .options import METHODS, Cgls, Genfire, Method, Sart, Sirt, TotalVariation, WeightedBackProjection
 from .reconstruction import Reconstruction, project, reconstruct
+from .selection import Selection
 from .support import support_from_masks
 from .without_truth import held_out_error, shell_correlation
 

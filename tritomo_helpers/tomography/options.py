@@ -15,12 +15,12 @@ import numpy as np
 from .._typing import Floats, Floats32
 from .._validation import check_count, check_flag, check_option, check_positive, check_range, fail
 from ..projection import Slices
-from . import choosing
-from .choosing import Selection
+from . import selection
 from .filling import fill
 from .genfire import genfire
 from .iterative import cgls, sart, sirt
 from .problem import Problem
+from .selection import Selection
 from .variation import fit_variation
 from .wbp import weighted_back_projection
 
@@ -39,7 +39,7 @@ class FitOptions(TypedDict, total=False):
     r_free_rng: np.random.Generator | None
     weight: float | None
     noise: Literal["gaussian", "poisson"]
-    finer: int | None
+    supersampling: int | None
     n_passes: int
 
 
@@ -118,18 +118,18 @@ class _Choosing(Method):
 
     def __post_init__(self) -> None:
         check_option(self.hold_out, "hold_out", ("tilts", "counts"))
-        largest = choosing.N_FOLDS if self.hold_out == "tilts" else None
+        largest = selection.N_FOLDS if self.hold_out == "tilts" else None
         check_count(self.n_folds, "n_folds", largest=largest, remedy="each fold leaves out every fourth tilt")
         if self.counts_per_unit is not None:
             check_positive(self.counts_per_unit, "counts_per_unit")
         if self.hold_out == "counts" and not isinstance(self.rng, np.random.Generator):
             raise fail("rng", expected="a Generator", got=self.rng, remedy="give rng=numpy.random.default_rng(seed)")
 
-    def _splits(self, problem: Problem) -> list[choosing.Split]:
+    def _splits(self, problem: Problem) -> list[selection.Split]:
         if self.hold_out == "tilts":
-            return choosing.split_tilts(problem, self.n_folds)
+            return selection.split_tilts(problem, self.n_folds)
         assert self.rng is not None
-        return choosing.split_counts(problem, self.n_folds, counts_per_unit=self.counts_per_unit or 1.0, rng=self.rng)
+        return selection.split_counts(problem, self.n_folds, counts_per_unit=self.counts_per_unit or 1.0, rng=self.rng)
 
     def _selection(self, value: float, errors: Mapping[float, float], what: str) -> Selection:
         why = f"{what} predicts the {self.hold_out} set aside best (relative error {min(errors.values()):.3g})"
@@ -166,7 +166,7 @@ class _Stepwise(_Choosing):
                 slices = train.slices()
                 return (slices.to_volume(cells) for cells, _ in self._steps(slices))
 
-            n, errors = choosing.choose_stop(self._splits(problem), volumes, n_max=self.longest)
+            n, errors = selection.choose_stop(self._splits(problem), volumes, n_max=self.longest)
             choices["n_iterations"] = self._selection(n, errors, f"a stop after {n} iterations")
         slices = problem.slices()
         cells, history = _run(self._steps(slices), n, self.name, progress)
@@ -338,7 +338,7 @@ class TotalVariation(_Choosing):
         Of the total variation, 0 to 1. Chosen on data set aside if not given.
     noise : {"gaussian", "poisson"}
         What the images are fitted as.
-    finer : int, optional
+    supersampling : int, optional
         Parts per voxel along z and x. If not given, 1 or 2, whichever predicts data set aside better: parts help where
         edges are sharp.
     n_iterations, n_passes : int, default 60 and 2
@@ -346,14 +346,14 @@ class TotalVariation(_Choosing):
 
     Examples
     --------
-    >>> TotalVariation(weight=0.003, finer=1).n_iterations
+    >>> TotalVariation(weight=0.003, supersampling=1).n_iterations
     60
     """
 
     name: ClassVar[str] = "tv"
     weight: float | None = None
     noise: Literal["gaussian", "poisson"] = "gaussian"
-    finer: int | None = None
+    supersampling: int | None = None
     n_iterations: int = 60
     n_passes: int = 2
 
@@ -362,14 +362,14 @@ class TotalVariation(_Choosing):
         if self.weight is not None:
             check_range(self.weight, "weight", 0, 1, remedy="with 1 the volume is flat; 0.001 to 0.1 are usual")
         check_option(self.noise, "noise", ("gaussian", "poisson"))
-        if self.finer is not None:
-            check_count(self.finer, "finer")
+        if self.supersampling is not None:
+            check_count(self.supersampling, "supersampling")
         check_count(self.n_iterations, "n_iterations")
         check_count(self.n_passes, "n_passes")
 
     def solve(self, problem: Problem, *, progress: bool = False) -> Solution:  # noqa: D102
         settings, choices = self._chosen(problem)
-        slices = problem.slices(finer=settings.finer or 1)
+        slices = problem.slices(supersampling=settings.supersampling or 1)
         cells, history = _run(settings._steps(slices), self.n_iterations * self.n_passes, self.name, progress)
         return Solution(slices.to_volume(cells), history[:, 0], settings, choices=choices, notes=problem.notes)
 
@@ -380,13 +380,14 @@ class TotalVariation(_Choosing):
         )
 
     def _chosen(self, problem: Problem) -> tuple[Self, dict[str, Selection]]:
-        """Fill in weight and finer where they are not given."""
+        """Fill in weight and supersampling where they are not given."""
         choices: dict[str, Selection] = {}
-        if self.weight is not None and self.finer is not None:
+        if self.weight is not None and self.supersampling is not None:
             return self, choices
         if self.weight is not None and self.hold_out == "tilts" and problem.n_tilts < 4:
-            choices["finer"] = Selection(1, np.empty(0), np.empty(0), "too few tilts to set some aside: whole voxels")
-            return self._with(finer=1), choices
+            why = "too few tilts to set some aside: whole voxels"
+            choices["supersampling"] = Selection(1, np.empty(0), np.empty(0), why)
+            return self._with(supersampling=1), choices
         splits, settings = self._splits(problem), self
         if self.weight is None:
             prepared = {id(split.train): split.train.slices() for split in splits}
@@ -394,22 +395,21 @@ class TotalVariation(_Choosing):
             quick = self._with(n_iterations=max(1, self.n_iterations // 2))
 
             def fit(train: Problem, weight: float) -> Floats32:
-                slices = prepared[id(train)]
-                *_, (cells, _) = quick._with(weight=weight)._steps(slices)
-                return slices.to_volume(cells)
+                *_, (cells, _) = quick._with(weight=weight)._steps(prepared[id(train)])
+                return prepared[id(train)].to_volume(cells)
 
-            weight, errors = choosing.choose_on_grid(splits, fit, first=0.008)
+            weight, errors = selection.choose_on_grid(splits, fit, first=0.008)
             choices["weight"] = self._selection(weight, errors, f"weight {weight:.3g}")
             settings = settings._with(weight=weight)
-        if self.finer is None:
+        if self.supersampling is None:
             # all iterations, because parts of voxels fit noise later; one split, because they take their time
             errors = {}
-            for finer in (1, 2):
-                *_, (cells, _) = settings._steps(splits[0].train.slices(finer=finer))
-                errors[float(finer)] = splits[0].error_of_cells(cells, finer=finer)
-            best = int(min(errors, key=lambda value: errors[value]))
-            choices["finer"] = self._selection(best, errors, f"a voxel in {best} x {best} parts")
-            settings = settings._with(finer=best)
+            for supersampling in (1, 2):
+                *_, (cells, _) = settings._steps(splits[0].train.slices(supersampling=supersampling))
+                errors[float(supersampling)] = splits[0].error_of_cells(cells, supersampling=supersampling)
+            best = int(min(errors, key=errors.__getitem__))
+            choices["supersampling"] = self._selection(best, errors, f"a voxel in {best} x {best} parts")
+            settings = settings._with(supersampling=best)
         return settings, choices
 
 

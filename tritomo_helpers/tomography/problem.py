@@ -64,10 +64,16 @@ class Problem:
         weights = None if self.weights is None else self.weights[index]
         return replace(self, images=self.images[index], weights=weights, projector=self.projector.subset(index))
 
-    def slices(self, *, finer: int = 1) -> Slices:
-        """Return the operator and the data where the specimen may be, voxels split into `finer` x `finer` parts."""
+    def slices(self, *, supersampling: int = 1) -> Slices:
+        """Return the operator and the data where the specimen may be, voxels split along z and x if so asked."""
         return Slices(
-            self.projector, self.images, self.support, self.weights, self.positivity, start=self.start, finer=finer
+            self.projector,
+            self.images,
+            self.support,
+            self.weights,
+            self.positivity,
+            start=self.start,
+            supersampling=supersampling,
         )
 
 

@@ -14,9 +14,9 @@ from .._typing import Floats
 from .._validation import check_flag, checked, fail
 from ..containers import TiltSeries, Tomogram, over_elements
 from ..projection import Projector
-from .choosing import Selection
 from .options import Method, MethodName, Options, Solution, settings_of
 from .problem import Problem, check_problem
+from .selection import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def reconstruct(
           ``n_iterations``.
         - ``"genfire"`` (`Genfire`): the published algorithm: ``oversampling``, ``interpolation_radius_px``,
           ``n_iterations``, ``extension``, ``r_free_rng``.
-        - ``"tv"`` (`TotalVariation`): ``weight``, ``noise``, ``finer``, ``n_iterations`` per pass, ``n_passes``.
+        - ``"tv"`` (`TotalVariation`): ``weight``, ``noise``, ``supersampling``, ``n_passes`` of ``n_iterations``.
     support : array_like of bool, shape (z, y, x), optional
         Where the specimen may be; NaN is not inside. Without it the whole box, as deep as the image is wide.
     positivity : bool, default True
@@ -145,7 +145,7 @@ def reconstruct(
     progress : bool, default False
         Show a progress bar.
     **options
-        Of the method, as above. A stop, weight or `finer` that is not given is chosen on data set aside: ``hold_out``
+        Of the method, as above. A stop, weight or ``supersampling`` not given is chosen on data set aside: ``hold_out``
         "tilts" or "counts" (thinning; needs ``rng`` and, if the images are scaled, ``counts_per_unit``), ``n_folds``.
 
     Returns

@@ -38,10 +38,10 @@ def fit_variation(
     statistical = _statistical_weights(slices, slices.data, smooth=True) if noise == "poisson" else slices.data_weights
     prior = _Variation(slices)
     # the proximal step must spread over about sqrt(weight) cells; stopped earlier, its errors build up
-    n_inner = max(5, int(np.ceil(20 * slices.finer * np.sqrt(weight))))
+    n_inner = max(5, int(np.ceil(20 * slices.supersampling * np.sqrt(weight))))
     data: Floats32 = slices.data
-    # a part carries 1 / finer^2 of a voxel
-    scale = float(np.abs(slices.adjoint(slices.weighted(data))).max()) * slices.finer**2
+    # a part carries 1 / supersampling^2 of a voxel
+    scale = float(np.abs(slices.adjoint(slices.weighted(data))).max()) * slices.supersampling**2
     for number in range(n_passes):
         if number:
             expected = slices.forward(cells)
@@ -98,8 +98,8 @@ class _Variation:
 
     def __init__(self, slices: Slices) -> None:
         self.constrain = slices.constrain
-        self.per_voxel = (slices.finer, slices.finer, 1)  # z and x may be split, y is not
-        self.area = 1.0 / slices.finer**2
+        self.per_voxel = (slices.supersampling, slices.supersampling, 1)  # z and x may be split, y is not
+        self.area = 1.0 / slices.supersampling**2
         self.bound = 4.0 * sum(n * n for n in self.per_voxel)
 
     def gradient(self, cells: Floats32, out: Floats32) -> Floats32:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from .._validation import check_count, check_option, checked, fail
 from ..containers import TiltSeries, Tomogram
 from ..metrics import FourierShells, fsc, thin_counts
-from . import choosing
+from . import selection
 from .options import FitOptions, Method, MethodName, settings_of
 from .problem import check_problem
 from .reconstruction import reconstruct
@@ -23,7 +23,7 @@ def held_out_error(
     positivity: bool = True,
     n_z: int | None = None,
     weights: ArrayLike | None = None,
-    n_folds: int = choosing.N_FOLDS,
+    n_folds: int = selection.N_FOLDS,
     **options: Unpack[FitOptions],
 ) -> float:
     """Error of predicting tilts that were left out: a score that needs no truth.
@@ -59,9 +59,11 @@ def held_out_error(
     True
     """
     settings = settings_of(method, options)
-    n_folds = check_count(n_folds, "n_folds", largest=choosing.N_FOLDS, remedy="each fold leaves out every fourth tilt")
+    n_folds = check_count(
+        n_folds, "n_folds", largest=selection.N_FOLDS, remedy="each fold leaves out every fourth tilt"
+    )
     problem = check_problem(ts, support=support, positivity=positivity, n_z=n_z, weights=weights)
-    splits = choosing.split_tilts(problem, n_folds)
+    splits = selection.split_tilts(problem, n_folds)
     return float(np.mean([split.error(settings.solve(split.train).volume) for split in splits]))
 
 

@@ -64,9 +64,9 @@ class Split:
         """Relative error of the prediction for the data set aside, pixels weighted as in the problem."""
         return _relative(self.judge.projector.forward(volume), self.judge.images, self.judge.weights)
 
-    def error_of_cells(self, cells: Floats32, *, finer: int) -> float:
+    def error_of_cells(self, cells: Floats32, *, supersampling: int) -> float:
         """As `error`, of cells (z, x, y) that split voxels, projected as what they are and not as whole voxels."""
-        slices = self.judge.slices(finer=finer)
+        slices = self.judge.slices(supersampling=supersampling)
         return _relative(slices.forward(cells), slices.data, slices.data_weights)
 
 
