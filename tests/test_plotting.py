@@ -334,3 +334,18 @@ def test_gap_points_from_the_expected_to_the_seen():
     arrow, words = ax.texts
     assert (arrow.xyann, arrow.xy) == ((200, 44), (200, 11))
     assert words.get_text() == "−33 points"
+
+
+def test_particles_of_a_stage_differ_in_shade_and_the_legend_belongs_to_all_rows():
+    flat = [([2.0, 6.0], [66.0, 66.5], [0.1, 0.1])]
+    rows = {
+        "O (at%)": {"pristine": flat * 2, "100 cycles": flat * 4},
+        "Mn (at%)": {"pristine": flat, "100 cycles": flat},
+    }
+    grid = plotting.show_particle_profiles(rows)
+    shades = [luminance(container[0].get_color()) for container in grid[0][1].containers]
+    assert len(set(shades)) == 4
+    assert shades == sorted(shades, reverse=True)
+    (legend,) = grid[0][0].figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [f"particle {n}" for n in (1, 2, 3, 4)]
+    assert all(len(set(line.get_color())) == 1 for line in legend.get_lines()), "gray, as no row is"

@@ -58,8 +58,10 @@ def test_sweep_has_buttons_where_a_setting_has_no_order(show):
     assert page.locator("img.frame").get_attribute("alt") == "Lines. method: SIRT."
     bar = page.locator(".scale")
     assert float(bar.get_attribute("data-nm")) == 5
-    column = page.locator(".sweep-stage").bounding_box()["width"]
-    assert page.locator("img.frame").bounding_box()["width"] == column
+    frame, line = page.locator("img.frame").bounding_box(), bar.locator("i").bounding_box()
+    assert frame["width"] == page.locator(".titles").bounding_box()["width"]
+    assert line["width"] == pytest.approx(frame["width"] * 5 / (4 * 4.63), abs=1.5)
+    assert line["y"] > frame["y"] + frame["height"], "it covers nothing"
     assert page.get_by_role("img", name="Mn (at%), from 0 to 2").is_visible()
 
 

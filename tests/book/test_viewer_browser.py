@@ -245,13 +245,16 @@ def test_broken_data_leave_the_picture(open_page, record, volume, tmp_path):
     record.errors.clear()
 
 
-def test_scale_bar_has_its_length(show, volume):
-    page = show(viewer.show_volume(volume, alt="Manganese."))
+@pytest.mark.parametrize("width", [1280, 390])
+def test_scale_bar_has_its_length(show, volume, width):
+    page = show(viewer.show_pair(volume, volume, labels=("a", "b"), alt="Manganese twice."))
+    page.set_viewport_size({"width": width, "height": 700})
     view = page.locator(".view").first
     length = float(view.locator(".scale").get_attribute("data-nm"))
     assert view.locator(".scale").inner_text() == f"{length:g} nm"
     wanted = view.bounding_box()["width"] * length / (SHAPE[2] * PIXEL_NM)
     assert view.locator(".scale i").bounding_box()["width"] == pytest.approx(wanted, abs=1.5)
+    assert view.bounding_box()["x"] <= view.locator(".scale i").bounding_box()["x"] < view.bounding_box()["x"] + 8
 
 
 def test_color_bar_marks_the_value(show, volume):

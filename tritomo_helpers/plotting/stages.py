@@ -308,9 +308,8 @@ def show_particle_profiles(
         color = color_of(name, "black")
         for ax, (stage, particles) in zip(line, of_stage.items(), strict=True):
             for number, (depth, mean, sd) in enumerate(particles):
-                marker = _STAGE_MARKERS[number % len(_STAGE_MARKERS)]
-                look = {**OURS, "color": color, "marker": marker, "markersize": 3, "linewidth": 0.8, "elinewidth": 0.6}
-                ax.errorbar(depth, mean, sd, alpha=0.8, label=f"particle {number + 1}", **look)
+                look = {**OURS, "markersize": 3, "linewidth": 0.8, "elinewidth": 0.6, **_particle_look(number, color)}
+                ax.errorbar(depth, mean, sd, **look)
             for number, (depth, mean, _) in enumerate((truth or {}).get(name, {}).get(stage, ())):
                 ax.plot(depth, mean, label=None if number else "truth of the twin", **TRUTH)
         line[0].set_ylabel(typeset(name))
@@ -318,9 +317,21 @@ def show_particle_profiles(
         ax.set_title(stage)
     for ax in grid[-1]:
         ax.set_xlabel("depth (nm)")
+    # The legend is gray, since a particle has the color of the quantity in every row.
+    most = max(len(particles) for of_stage in rows.values() for particles in of_stage.values())
+    for number in range(most):
+        grid[0, 0].plot([], [], label=f"particle {number + 1}", markersize=4, **_particle_look(number, "0.75"))
     figure.align_labels()
     _shared_legend(grid.ravel().tolist())
     return [list(line) for line in grid]
+
+
+def _particle_look(number: int, color: str) -> dict[str, Any]:
+    """Return marker and color of a particle of a stage: the color of its quantity, darker for each one more."""
+    from matplotlib.colors import to_rgb
+
+    darker = np.array(to_rgb(color)) * max(0.25, 1 - 0.25 * number)
+    return {"marker": _STAGE_MARKERS[number % len(_STAGE_MARKERS)], "color": tuple(darker)}
 
 
 @checked

@@ -42,10 +42,11 @@ function nice(most) {
   return [5, 2, 1].map((m) => m * unit).find((l) => l <= most * (1 + 1e-9));
 }
 
+// As wide as what it is put into, so that its line is a share of that and no longer for a long text.
 function scaleBar(widthNm) {
   const length = nice(0.36 * widthNm);
-  const bar = make("div", { class: "scale", "data-nm": length }, make("i"), `${+length.toPrecision(3)} nm`);
-  bar.firstChild.style.width = "100%";
+  const text = make("span", {}, `${+length.toPrecision(3)} nm`);
+  const bar = make("div", { class: "scale", "data-nm": length }, make("i"), text);
   bar.style.setProperty("--length", `${(100 * length) / widthNm}%`);
   return bar;
 }

@@ -8,10 +8,10 @@ async function mountSweep(body, config) {
   // The others come while the reader looks at the first.
   await loaded[frames[at.reduce((sum, i, k) => sum * parameters[k].texts.length + i, 0)]].decode();
 
-  const stage = make("div", { class: "sweep-stage" }, image);
-  if (config.widthNm) stage.append(scaleBar(config.widthNm));
   const named = make("div", { class: "titles" }, ...titles.map((title) => make("span", {}, title)));
-  const picture = make("div", {}, ...(titles.length ? [named] : []), stage);
+  const picture = make("div", {}, ...(titles.length ? [named] : []), image);
+  // Below the picture it covers nothing.
+  if (config.widthNm) picture.append(scaleBar(config.widthNm));
   // Pixels may grow to the width of the page; a drawing only as far as it stays sharp, and a film has no fine lines.
   const growth = config.plays === undefined ? 1.4 : 2;
   if (!config.pixelated) picture.style.maxWidth = `${growth * config.width}px`;
