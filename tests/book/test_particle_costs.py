@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.book import particle_costs
+from tools.book import particle_costs, stage
 
 
 def row(tilts, side, n, seconds, peak_mb):
@@ -25,3 +25,19 @@ def test_the_measured_cost_grows_no_faster_than_what_it_is_measured_against():
     assert rows[8, 32, 2]["cpu_s"] < 2.1 * base
     assert rows[8, 64, 1]["cpu_s"] < 4.2 * base
     assert rows[8, 128, 1]["cpu_s"] < 8.4 * rows[8, 64, 1]["cpu_s"]
+
+
+def test_results_that_one_function_makes_are_one_row_with_their_sum():
+    seconds = {
+        "twin/pristine-1/valence": 80.0,
+        "study/particles": 0.2,
+        "twin/cycled-200-1/valence": 160.0,
+        "x": 7.0,
+    }
+    title, *_, by_function, of_table, other, _ = stage.kept_results(seconds)
+    assert title.endswith("4 results, 4.1 min")
+    assert by_function == (
+        "| Valence of a particle from raw counts to volumes; the truth is not used | `twin/…` | 2 | 4.0 min |"
+    )
+    assert of_table.endswith("| `study/particles` | 1 | under 1 s |")
+    assert other == "| x | `x` | 1 | 7 s |"

@@ -90,6 +90,10 @@ def size_text(megabytes: float) -> str:
 
 def time_text(seconds: float) -> str:
     """Return a time in words."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds >= 100 * 60:
+        return f"{seconds / 3600:.1f} h"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
@@ -244,6 +248,25 @@ def made_by_earlier_code(names: Iterable[str]) -> list[str]:
     return [name for name in names if name in known and not products.provenance(name)["current"]]
 
 
+def kept_results(seconds: Mapping[str, float]) -> list[str]:
+    """Return the table of results that are computed once, folded, as MyST: a row for all that one function makes."""
+    from tritomo_helpers import products
+
+    known, of_purpose = products.products(), dict[str, list[str]]()
+    for name in seconds:
+        purpose = (inspect.getdoc(known[name].make) if name in known else None) or name
+        of_purpose.setdefault(purpose.partition("\n")[0].rstrip("."), []).append(name)
+    rows = []
+    for purpose, names in of_purpose.items():
+        starts = (names[0][: match.end()] for match in re.finditer("[/-]", names[0]))
+        shared = [start for start in starts if all(name.startswith(start) for name in names)]
+        label = names[0] if len(names) == 1 else f"{''.join(shared[-1:])}…"
+        rows.append(f"| {purpose} | `{label}` | {len(names)} | {time_text(sum(seconds[name] for name in names))} |")
+    count, total = len(seconds), time_text(sum(seconds.values()))
+    title = f"Computed once, then kept, and not counted above: {count} result{'s' * (count != 1)}, {total}"
+    return [f":::{{dropdown}} {title}", "| what | name | results | time |", "|---|---|--:|--:|", *rows, ":::"]
+
+
 def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
     """Return the table of measured costs as MyST."""
     lines = [
@@ -262,8 +285,7 @@ def performance_page(runs: Sequence[Run], prepared: dict[str, float]) -> str:
         f"{TIME_LIMIT_S // 60} minutes or needs more than {size_text(MEMORY_LIMIT_MB)}.",
     ]
     if prepared:
-        lines += ["", "Computed once, then kept, and not counted above:", "", "| result | time |", "|---|--:|"]
-        lines += [f"| `{name}` | {time_text(seconds)} |" for name, seconds in prepared.items()]
+        lines += ["", *kept_results(prepared)]
     if earlier := made_by_earlier_code(prepared):
         names = ", ".join(f"`{name}`" for name in earlier)
         lines += ["", f"Made by earlier code than that of this book, until `make study` renews them: {names}."]

@@ -37,7 +37,7 @@ def section(rows: Rows) -> list[str]:
     ]
     for row in rows:
         off, scatter = pooled(row, "off"), pooled(row, "sd")
-        time = "" if row["ms"] == "nan" else f"{float(row['ms']):.2f} ms"
+        time = "not timed" if row["ms"] == "nan" else f"{float(row['ms']):.2f} ms"
         cells = (
             row["particle"],
             row["method"],
