@@ -194,7 +194,7 @@ def foreign_errors(path, functions, n, rng):
 
 def test_no_damage_raises_a_foreign_error(tmp_path):
     rng = np.random.default_rng(16)
-    assert [error for path, reads in samples(tmp_path) for error in foreign_errors(path, reads, 2, rng)] == []
+    assert [error for path, reads in samples(tmp_path) for error in foreign_errors(path, reads, 1, rng)] == []
 
 
 @pytest.mark.acceptance

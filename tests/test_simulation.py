@@ -316,6 +316,7 @@ def test_drift_within_a_scan_needs_room_of_its_own(axis):
         check_inside(ball, setting, [much])
 
 
+@pytest.mark.acceptance
 def test_every_particle_fits_the_published_scan():
     worst = Acquisition()
     for name in phantoms.names():

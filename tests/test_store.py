@@ -163,7 +163,9 @@ def today_of_twin():
 @pytest.fixture
 def own_copy(tmp_path):
     """A copy of the real package, to be damaged."""
-    shutil.copytree(fingerprint.PACKAGE, tmp_path / "tritomo_helpers", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        fingerprint.PACKAGE, tmp_path / "tritomo_helpers", ignore=shutil.ignore_patterns("__pycache__", "*.npz")
+    )
     return tmp_path / "tritomo_helpers"
 
 

@@ -28,20 +28,15 @@ def series():
     return TiltSeries(np.ones((N_TILTS, 6, 8)), np.linspace(-60, 60, N_TILTS), 2.0, "ADF (counts)")
 
 
-@pytest.mark.parametrize(
-    ("n", "limit", "outside"),
-    [
-        (64, 500_000, np.nan),
-        (64, 500_000, 0.0),
-        pytest.param(128, 1_000_000, 0.0, marks=pytest.mark.acceptance),
-    ],
-)
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("n", "limit", "outside"), [(64, 500_000, np.nan), (64, 500_000, 0.0), (128, 1_000_000, 0.0)])
 def test_size_of_a_particle(n, limit, outside):
     shown = viewer.show_volume(particle(n, outside=outside), alt="Manganese.")
     assert len(shown.html.encode()) < 0.6 * limit
     assert config_of(shown)["digits"] == 1  # 0.1 at%
 
 
+@pytest.mark.acceptance
 def test_size_of_noise_that_fills_the_box():
     dense = Tomogram(np.random.default_rng(0).normal(50, 10, (64, 64, 64)), 4.63, "Mn (at%)")
     assert len(viewer.show_volume(dense, alt="Noise.").html.encode()) < 500_000
