@@ -52,7 +52,7 @@ def of_package():
 
 # --- names, lengths, imports -----------------------------------------------------------------------------------------
 
-VAGUE = {"found", "part", "chosen", "one", "moved", "rest", "turn", "tmp", "res"}
+VAGUE = {"found", "part", "chosen", "one", "moved", "rest", "turn", "finer", "pace", "choosing", "tmp", "res"}
 MOST_LINES = 450
 
 # Those that are left stand where a digest of simulated data, or the recipe of a table, counts them.

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "_build/canary"
 PYTHONS = ("3.11", "3.13")
 TOOLS = Path(sys.executable).parent
-TEST_TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "xraydb")
+TEST_TOOLS = "pytest pytest-timeout pytest-xdist hypothesis etspy import-linter nbstripout pyEELSMODEL vtk xraydb".split()
 """What tests need besides the package and the book; checks of style, types and pages are for the lock alone."""
 
 
