@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "_build/canary"
 PYTHONS = ("3.11", "3.13")
 TOOLS = Path(sys.executable).parent
-TEST_TOOLS = "pytest pytest-timeout pytest-xdist hypothesis etspy import-linter nbstripout pyEELSMODEL vtk xraydb".split()
+TEST_TOOLS = (
+    *("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "import-linter", "nbstripout"),
+    *("etspy", "pyEELSMODEL", "vtk", "xraydb"),
+)
 """What tests need besides the package and the book; checks of style, types and pages are for the lock alone."""
 
 
