@@ -278,7 +278,8 @@ def test_provenance_names_dataset_checksum_version_parameters_and_command():
 
 def test_reasons_are_a_list_with_what_they_are_about_in_bold(monkeypatch):
     published = _Published(monkeypatch, building=True)
-    teaching.show_list(["method: common-line, as asked", "a < b"])
+    teaching.show_list(["method: common-line, as asked", "a < b", "turn: -2.6 +- 0.06 deg"])
     ((data, _),) = published.outputs
     items = "<li><strong>method:</strong> common-line, as asked</li><li>a &lt; b</li>"
+    items += "<li><strong>turn:</strong> −2.6 ± 0.06°</li>"
     assert data["text/html"] == f'<ul class="tt-why">{items}</ul>'

@@ -1,6 +1,7 @@
 """What a result says about itself, as a list that can be read."""
 
 import html
+import re
 from collections.abc import Iterable
 
 from ._output import publish
@@ -21,8 +22,14 @@ def show_list(lines: Iterable[str]) -> None:
     """
     texts = list(lines)
     items = []
-    for text in texts:
+    for text in map(_for_print, texts):
         name, colon, said = text.partition(": ")
         head = f"<strong>{html.escape(name)}:</strong> " if colon else ""
         items.append(f"<li>{head}{html.escape(said if colon else text)}</li>")
     publish("\n".join(texts), f'<ul class="tt-why">{"".join(items)}</ul>')
+
+
+def _for_print(text: str) -> str:
+    """Write the signs of a message of the terminal as print has them: ±, °, and a minus before a number."""
+    text = text.replace("+-", "\N{PLUS-MINUS SIGN}").replace(" deg", "\N{DEGREE SIGN}")
+    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", text)
