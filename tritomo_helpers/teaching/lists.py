@@ -8,7 +8,7 @@ from ._output import publish
 
 
 def show_list(lines: Iterable[str]) -> None:
-    """Show lines as a list, what stands before a colon in bold.
+    """Show lines as a list, what stands before a colon in bold, signs of numbers as in print.
 
     Parameters
     ----------
@@ -19,8 +19,10 @@ def show_list(lines: Iterable[str]) -> None:
     --------
     >>> show_list(["method: common-line, as asked"])
     method: common-line, as asked
+    >>> show_list(["turn of the axis: -0.38 +- 0.05 deg"])
+    turn of the axis: −0.38 ± 0.05 deg
     """
-    texts = list(lines)
+    texts = [re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", line.replace(" +- ", " ± ")) for line in lines]
     items = []
     for text in map(_for_print, texts):
         name, colon, said = text.partition(": ")
