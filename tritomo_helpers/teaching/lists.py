@@ -20,18 +20,18 @@ def show_list(lines: Iterable[str]) -> None:
     >>> show_list(["method: common-line, as asked"])
     method: common-line, as asked
     >>> show_list(["turn of the axis: -0.38 +- 0.05 deg"])
-    turn of the axis: −0.38 ± 0.05 deg
+    turn of the axis: −0.38 ± 0.05°
     """
-    texts = [re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", line.replace(" +- ", " ± ")) for line in lines]
+    texts = [_for_print(line) for line in lines]
     items = []
-    for text in map(_for_print, texts):
+    for text in texts:
         name, colon, said = text.partition(": ")
         head = f"<strong>{html.escape(name)}:</strong> " if colon else ""
         items.append(f"<li>{head}{html.escape(said if colon else text)}</li>")
     publish("\n".join(texts), f'<ul class="tt-why">{"".join(items)}</ul>')
 
 
-def _for_print(text: str) -> str:
+def _for_print(line: str) -> str:
     """Write the signs of a message of the terminal as print has them: ±, °, and a minus before a number."""
-    text = text.replace("+-", "\N{PLUS-MINUS SIGN}").replace(" deg", "\N{DEGREE SIGN}")
-    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", text)
+    line = re.sub(r"(?<=\d) deg\b", "°", line.replace(" +- ", " ± "))
+    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", line)
