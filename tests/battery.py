@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import tritomo_helpers
 from tritomo_helpers import phantoms
@@ -129,9 +130,16 @@ def needed(parameter: inspect.Parameter) -> bool:
     )
 
 
+def kind_of(parameter: inspect.Parameter) -> str:
+    """Return what a signature says as text, arrays by their name also where NumPy gives them none (before 2.5)."""
+    return str(parameter.annotation).replace(
+        str(ArrayLike).removeprefix("typing.Union[").removesuffix("]"), "ArrayLike"
+    )
+
+
 def good_value(parameter: inspect.Parameter) -> Any:
     """Return a value that a function may well accept."""
-    kind = str(parameter.annotation)
+    kind = kind_of(parameter)
     if parameter.name in ARRAYS:
         return ARRAYS[parameter.name]()
     for class_name, make in specimens().items():
@@ -150,7 +158,7 @@ def good_value(parameter: inspect.Parameter) -> Any:
 
 def bad_values(parameter: inspect.Parameter) -> Iterator[tuple[str, Any, bool]]:
     """Yield (label, value, whether it must be refused) for one parameter."""
-    kind = str(parameter.annotation)
+    kind = kind_of(parameter)
     optional = "None" in kind
     if kind in ("<class 'float'>", "float", "float | None"):
         yield from ((label, v, not (optional and v is None)) for label, v in NO_NUMBER.items())

@@ -121,6 +121,26 @@ def check_finite(array: ArrayLike, what: str, *, remedy: str = "mask or replace 
         raise fail(what, expected="finite values only", got=f"{bad} NaN or infinite values", remedy=remedy)
 
 
+def check_not_infinite(array: ArrayLike, what: str, *, remedy: str = "replace infinite values by NaN first") -> None:
+    """Raise ValueError if `array` holds infinity; NaN stands for what is not known."""
+    bad = int(np.count_nonzero(np.isinf(np.asarray(array))))
+    if bad:
+        raise fail(what, expected="finite values or NaN", got=f"{bad} infinite values", remedy=remedy)
+
+
+def check_broadcast(
+    array: ArrayLike, what: str, shape: Iterable[int], *, remedy: str = "give one number, or one for each"
+) -> NDArray[np.float64]:
+    """Return `array` as float64 stretched to `shape`, or raise ValueError where it does not fit."""
+    values = np.asarray(array, dtype=np.float64)
+    try:
+        return np.broadcast_to(values, tuple(shape))
+    except ValueError:
+        raise fail(
+            what, expected=f"one number or shape {tuple(shape)}", got=f"shape {values.shape}", remedy=remedy
+        ) from None
+
+
 def check_increasing(values: ArrayLike, what: str, *, n: int | None = None) -> NDArray[np.float64]:
     """Return `values` as a 1D float64 array, or raise ValueError unless finite and strictly increasing.
 
@@ -198,7 +218,7 @@ def checked(function: Any) -> Any:
         if parameter.kind not in several and (rule := _rule(parameter.annotation, function)) is not Any
     }
     if signature.parameters.keys() & {"self"}:  # what a class holds as an array it may be given as a list
-        rules = {name: ArrayLike if _class_of(rule) is np.ndarray else rule for name, rule in rules.items()}
+        rules = {name: ArrayLike if class_of(rule) is np.ndarray else rule for name, rule in rules.items()}
 
     # A number whose default is NaN may be unknown.
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
@@ -239,10 +259,11 @@ def _check_kind(value: Any, what: str, rule: Any) -> None:
     options = get_args(rule) if get_origin(rule) in (Union, types.UnionType) else (rule,)
     if type(None) in options and value is None:
         return None
-    if set(get_args(ArrayLike)) <= set(options):  # a union with ArrayLike is flat
-        others = [o for o in options if o not in get_args(ArrayLike)]
+    arrays = get_args(ArrayLike) or (ArrayLike,)  # a union with ArrayLike is flat, unless NumPy names the type (2.5)
+    if set(arrays) <= set(options):
+        others = [o for o in options if o not in arrays]
         return None if _is_any(value, others) else check_numbers(value, what)
-    known = [o for o in options if _class_of(o) is not None]
+    known = [o for o in options if class_of(o) is not None]
     if len(known) < len(options) or _is_any(value, options):
         if isinstance(value, Mapping):
             _check_entries(value, what, options)
@@ -256,11 +277,11 @@ def _wrong_kind(value: Any, what: str, options: list[Any]) -> Exception:
     if options[0] in _WORDS:
         words, remedy = _WORDS[options[0]]
         return fail(what, expected=words, got=_shown(value), remedy=remedy)
-    *first, last = dict.fromkeys(_class_of(option).__name__ for option in options)
+    *first, last = dict.fromkeys(class_of(option).__name__ for option in options)
     names = f"{', '.join(first)} or {last}" if first else last
     ours = {"TiltSeries": "images, tilt_angles_deg, pixel_size_nm", "Tomogram": "values, voxel_size_nm, quantity"}
     call = next((f"wrap it: {name}({ours[name]})" for name in (*first, last) if name in ours), f"give a {names}")
-    plain = any(option in (Mapping, Sequence, tuple, list, dict) for option in map(_class_of, options))
+    plain = any(option in (Mapping, Sequence, tuple, list, dict) for option in map(class_of, options))
     got = _shown(value) if plain or not hasattr(value, "dtype") else type(value).__name__
     return fail(what, expected=f"a {names}", got=got, remedy=call, error=ValueError if plain else TypeError)
 
@@ -273,14 +294,16 @@ _WORDS: dict[Any, tuple[str, str]] = {
 }
 
 
-def _class_of(option: Any) -> Any:
+def class_of(option: Any) -> Any:
     """Return the class that isinstance can ask for, or None where an annotation has none."""
     plain = get_origin(option) or option
+    plain = getattr(plain, "__value__", plain)  # a named type, such as NDArray since NumPy 2.5
+    plain = get_origin(plain) or plain
     return plain if isinstance(plain, type) and plain is not Any and not typing.is_typeddict(plain) else None
 
 
 def _is_any(value: Any, options: Iterable[Any]) -> bool:
-    return any(_is(value, _class_of(option)) for option in options if _class_of(option) is not None)
+    return any(_is(value, class_of(option)) for option in options if class_of(option) is not None)
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -300,7 +323,7 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def _check_entries(value: Mapping[Any, Any], what: str, options: Iterable[Any]) -> None:
-    rules = [get_args(o) for o in options if _class_of(o) is Mapping and len(get_args(o)) == 2]
+    rules = [get_args(o) for o in options if class_of(o) is Mapping and len(get_args(o)) == 2]
     for key, entry in value.items() if rules else ():
         _check_kind(key, f"a key of {what}", rules[0][0])
         of_entries = [of_entry for _, of_entry in rules]
@@ -309,7 +332,7 @@ def _check_entries(value: Mapping[Any, Any], what: str, options: Iterable[Any]) 
 
 def _check_items(value: Any, what: str, options: Iterable[Any]) -> None:
     """Raise ValueError unless what a sequence holds is of the kind asked for, where that is arrays or a class."""
-    rules = [get_args(o)[0] for o in options if _class_of(o) in (Sequence, Iterable, Collection) and get_args(o)]
+    rules = [get_args(o)[0] for o in options if class_of(o) in (Sequence, Iterable, Collection) and get_args(o)]
     if len(rules) != 1 or rules[0] in (float, int, bool, str):
         return
     for index, item in enumerate(value if isinstance(value, list | tuple) else value[:1] if value.ndim else ()):

@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_finite, check_increasing, check_option, check_range, check_shape, checked, fail
+from .._validation import (
+    check_increasing,
+    check_not_infinite,
+    check_option,
+    check_range,
+    check_shape,
+    checked,
+    fail,
+)
 from ..constants import SAME_ANGLE_DEG
 from ..containers import Alignment, SpectrumTiltSeries, TiltSeries, over_elements
 from ..tilt_series import apply_rotation, apply_shifts, map_tilts, select_tilts, values_of
@@ -178,12 +186,12 @@ def remove_gauge(
     """
     angles = check_increasing(tilt_angles_deg, "tilt_angles_deg")
     check_range(axis_rotation_deg, "axis_rotation_deg", -180, 180, remedy="give degrees between")
+    check_shape(shifts_px, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
+    check_not_infinite(shifts_px, "shifts_px")
     shifts = turn(np.asarray(shifts_px, dtype=np.float64), -axis_rotation_deg)
-    check_shape(shifts, "shifts_px", (angles.size, 2), remedy="give one (y, x) pair per tilt")
     used = np.isfinite(shifts).all(axis=1)
     if used.sum() < 4:
         raise fail("shifts_px", expected="four tilts or more", got=int(used.sum()), remedy="compare longer series")
-    check_finite(shifts[used], "shifts_px")
     theta = np.deg2rad(angles)
     basis = np.stack([np.ones_like(theta), np.cos(theta), np.sin(theta)], axis=1)
     left = shifts.copy()

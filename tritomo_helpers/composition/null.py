@@ -235,4 +235,8 @@ def shifted_rich_share(fractions: ArrayLike, *, mean: float, threshold: float = 
     """
     values: Floats = np.asarray(fractions, dtype=np.float64)
     values = values[np.isfinite(values)]
+    if not values.size:
+        raise fail(
+            "fractions", expected="a finite value or more", got="none", remedy="give a map that holds a particle"
+        )
     return float(np.mean(values - values.mean() + mean > threshold))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_increasing, check_shape, checked, fail
+from .._validation import check_increasing, check_ndim, check_shape, checked, fail
 
 
 @checked
@@ -47,6 +47,7 @@ def calibrate_axis(energy_ev: ArrayLike, *, measured_ev: ArrayLike, known_ev: Ar
     """
     energy = check_increasing(energy_ev, "energy_ev")
     measured, known = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (measured_ev, known_ev))
+    check_ndim(measured, "measured_ev", "feature")
     check_shape(known, "known_ev", measured.shape, remedy="give one known energy for each measured one")
     if not np.all(np.isfinite([measured, known])) or np.unique(measured).size < 2:
         raise fail(

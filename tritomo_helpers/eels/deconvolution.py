@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_positive, check_shape, checked
+from .._validation import check_broadcast, check_positive, check_shape, checked, fail
 from ..spectroscopy import over_spectra
 from .zero_loss import zero_loss_center
 
@@ -151,11 +151,16 @@ def low_pass(spectra: ArrayLike, *, dispersion_ev: float, cutoff_per_ev: float) 
     >>> bool(np.allclose(low_pass(line, dispersion_ev=0.15, cutoff_per_ev=0.36), line, atol=2e-3))
     True
     """
-    n_energies = np.shape(spectra)[-1]
+    n_energies = (np.shape(spectra) or (0,))[-1]
+    if not n_energies:
+        raise fail("spectra", expected="energies along the last axis", got="none", remedy="give counts (..., energy)")
     band = PassBand.of(n_energies, dispersion_ev=dispersion_ev, cutoff_per_ev=cutoff_per_ev)
-    return np.asarray(
-        over_spectra(spectra, lambda rows: band.backward(band.forward(np.asarray(rows, float)) * band.low_pass))
-    )
+
+    def filtered(rows: NDArray[Any]) -> Floats:
+        finite = np.where(np.isinf(rows), np.nan, np.asarray(rows, float))
+        return band.backward(band.forward(finite) * band.low_pass)
+
+    return np.asarray(over_spectra(spectra, filtered))
 
 
 @checked
@@ -223,12 +228,12 @@ def fourier_ratio(
     True
     """
     leading = np.shape(edge)[:-1]
-    check_shape(low_loss, "low_loss", (*leading, np.shape(low_loss)[-1]), remedy="give one low loss per edge")
+    check_low_loss(low_loss, leading)
     n_low = np.shape(low_loss)[-1]
     band = PassBand.of(np.shape(edge)[-1], dispersion_ev=dispersion_ev, cutoff_per_ev=cutoff_per_ev, n_least=n_low)
     sides = [
-        np.full((*leading, 1), np.nan) if v is None else np.broadcast_to(np.asarray(v, float), leading)[..., None]
-        for v in (zero_channel, incident_counts)
+        np.full((*leading, 1), np.nan) if value is None else check_broadcast(value, what, leading)[..., None]
+        for what, value in (("zero_channel", zero_channel), ("incident_counts", incident_counts))
     ]
 
     def divide(edges: NDArray[Any], low: NDArray[Any], zero: Floats, incident: Floats) -> Floats:
@@ -255,6 +260,6 @@ def check_low_loss(low_loss: Any, leading: tuple[int, ...]) -> None:
     check_shape(
         low_loss,
         "low_loss",
-        (*leading, np.shape(low_loss)[-1]),
-        remedy="take both ranges from one scan",
+        (*leading, (np.shape(low_loss) or (1,))[-1]),
+        remedy="take both ranges from one scan, with one low loss per edge",
     )

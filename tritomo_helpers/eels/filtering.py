@@ -57,7 +57,8 @@ def filter_neighbors(
     """
     if size_px != int(size_px) or size_px < 1 or size_px % 2 == 0:
         raise fail("size_px", expected="an odd number of pixels, 1 or more", got=size_px, remedy="use 3 or 5")
-    given = np.ones(x.counts.shape[:3]) if weights is None else np.nan_to_num(np.asarray(weights, dtype=float), nan=0.0)
+    given = np.ones(x.counts.shape[:3]) if weights is None else np.asarray(weights, dtype=float)
+    given = np.where(np.isnan(given), 0.0, given)
     check_shape(given, "weights", x.counts.shape[:3], remedy="give one weight per pixel of every tilt")
     check_finite(given, "weights")
     if np.any(given < 0):

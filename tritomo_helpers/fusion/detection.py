@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy import fft, ndimage
 
 from .._typing import Bools, Floats, Floats32
-from .._validation import check_positive, check_shape, checked, fail
+from .._validation import check_ndim, check_positive, check_shape, checked, fail
 from ..tomography.fractions import FractionData, FractionVolumes, Prior
 from ..tomography.fractions.data import Operator
 from ..tomography.fractions.posterior import Noise, Solver
@@ -258,6 +258,7 @@ def find_clusters(z: ArrayLike, *, threshold: float, radius_nm: float, voxel_siz
     >>> find_clusters(score, threshold=3.0, radius_nm=6.5, voxel_size_nm=4.63)[0].round(2)
     array([[9.26, 0.  , 0.  ]])
     """
+    check_ndim(z, "z", "z, y, x")
     values = np.nan_to_num(np.asarray(z, dtype=np.float64), nan=-np.inf)
     order = np.argsort(values, axis=None)[::-1]
     order = order[values.ravel()[order] > threshold]
@@ -309,14 +310,23 @@ def score_clusters(positions_nm: ArrayLike, true_nm: ArrayLike, *, within_nm: fl
     >>> score_clusters([[0, 0, 0], [50, 0, 0]], [[3, 0, 0], [0, 40, 0]], within_nm=6.5)
     Score(recall=0.5, precision=0.5, n_false=1)
     """
-    placed = np.asarray(positions_nm, dtype=np.float64).reshape(-1, 3)
-    true = np.asarray(true_nm, dtype=np.float64).reshape(-1, 3)
+    placed, true = _positions(positions_nm, "positions_nm"), _positions(true_nm, "true_nm")
     apart = np.linalg.norm(placed[:, None] - true[None], axis=2)
     matched = 0
-    while apart.size and apart.min() <= within_nm:
+    for _ in range(min(apart.shape)):
+        if not apart.min() <= within_nm:
+            break
         i, j = np.unravel_index(np.argmin(apart), apart.shape)
         apart[i, :] = apart[:, j] = np.inf
         matched += 1
     recall = matched / len(true) if len(true) else float("nan")
     precision = matched / len(placed) if len(placed) else float("nan")
     return Score(recall, precision, len(placed) - matched)
+
+
+def _positions(places: ArrayLike, what: str) -> Floats:
+    """Return positions (n, 3); an empty list holds none."""
+    array = np.asarray(places, dtype=np.float64)
+    if array.size:
+        check_shape(array, what, (*array.shape[:1], 3), remedy="give (x, y, z) of each cluster")
+    return array.reshape(-1, 3)

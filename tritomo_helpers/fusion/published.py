@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from .. import alignment
 from .._typing import Bools, Floats32
-from .._validation import check_positive, check_shape, checked
+from .._validation import check_ndim, check_positive, check_shape, checked
 from ..containers import TiltSeries
 from ..projection import Projector
 from ..spectroscopy.xray.lines import atomic_number
@@ -84,8 +84,10 @@ def published_fusion(
     """
     from tqdm.auto import tqdm
 
-    for name, value in (("adf_weight", adf_weight), ("chemical_weight", chemical_weight), ("gamma", gamma)):
+    weights = {"adf_weight": adf_weight, "chemical_weight": chemical_weight, "variation_weight": variation_weight}
+    for name, value in {**weights, "n_poisson": n_poisson, "n_rounds": n_rounds, "gamma": gamma}.items():
         check_positive(value, name, zero_ok=name != "gamma")
+    check_ndim(support, "support", "z, y, x")
     inside = np.asarray(support, dtype=bool)
     check_shape(inside, "support", (inside.shape[0], *np.shape(adf.images)[1:]), remedy="match (z, y, x) to the images")
     if refine_alignment:

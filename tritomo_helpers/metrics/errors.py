@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Bools
-from .._validation import check_finite, check_option, check_shape, checked, fail
+from .._validation import check_finite, check_numbers, check_option, check_shape, checked, fail
 
 
 @checked
@@ -119,6 +119,9 @@ def r_factor(calculated: ArrayLike, measured: ArrayLike, *, convention: str = "a
     (0.0, 1.33333...)
     """
     check_option(convention, "convention", ("amplitude", "difference"))
+    for what, values in (("calculated", calculated), ("measured", measured)):
+        if np.asarray(values).dtype.kind != "c":
+            check_numbers(values, what)
     f, k = _signed(calculated), _signed(measured)
     check_shape(f, "calculated", k.shape)
     check_finite(f, "calculated")

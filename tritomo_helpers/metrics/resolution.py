@@ -156,6 +156,8 @@ def edge_width(values: ArrayLike, *, axis: int, voxel_size_nm: float, radius: fl
     across = np.moveaxis(np.indices(thickness.shape), 0, -1) - center
     near = (np.hypot(across[..., 0], across[..., 1]) < radius * half).ravel() & (thickness.ravel() > 2)
     widths = [_outward_width(line[::step]) for line in lines[near] for step in (1, -1)]
+    if np.isnan(widths).all():
+        raise fail("values", expected="an edge that rises from dark", got="none", remedy="give the empty ground, too")
     return float(np.nanmedian(widths) * voxel_size_nm)
 
 

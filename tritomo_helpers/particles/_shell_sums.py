@@ -46,7 +46,9 @@ class ShellSums:
             check_shape(draws, "error_draws", (draws.shape[0], *self.shells.shape))
             return np.asarray(draws[:, self.inside])
         n_voxels = int((self.shells > 0).sum())
-        check_shape(draws, "error_draws", (len(draws), n_voxels), remedy="give volumes, or the voxels of the shells")
+        check_shape(
+            draws, "error_draws", (*draws.shape[:1], n_voxels), remedy="give volumes, or the voxels of the shells"
+        )
         return np.asarray(draws[:, self.inside[self.shells > 0]])
 
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from .._typing import Floats
-from .._validation import check_count, check_option, checked, fail
+from .._validation import check_broadcast, check_count, check_option, checked, fail
 from ..containers import Tomogram
 from ._shell_sums import ShellSums, independent_voxels, shell_sums
 from .shells import Shells
@@ -151,10 +151,10 @@ def _noise_variance(
     """Return what noise adds on average to the variance within each shell."""
     if error_draws is not None:
         return np.asarray(np.mean([sums.variance(draw) for draw in sums.draws(error_draws)], axis=0))
-    noise = np.asarray(noise_sd, dtype=np.float64)
+    noise = check_broadcast(noise_sd, "noise_sd", sums.shells.shape)
     if np.any(noise < 0):
         raise fail("noise_sd", expected="zero or above", got=noise.min(), remedy="give standard errors of the voxels")
-    variance = sums.mean(np.broadcast_to(noise**2, sums.shells.shape)[sums.inside])
+    variance = sums.mean(noise[sums.inside] ** 2)
     return np.asarray(variance * (1 - 1 / worth))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Floats
-from .._validation import check_option, checked
+from .._validation import check_not_infinite, check_option, checked
 from ..constants import NCM111_FORMULA_UNITS_PER_NM3, ROCK_SALT_LATTICE_NM, SPINEL_LATTICE_NM
 
 OXYGEN_BEFORE = 2 / 3
@@ -70,6 +70,7 @@ def rock_salt(oxygen_fraction: ArrayLike, *, beside: str = "layered") -> RockSal
     [33.7, 43.3, 31.0]
     """
     check_option(beside, "beside", ("layered", "spinel"))
+    check_not_infinite(oxygen_fraction, "oxygen_fraction")
     oxygen = np.asarray(oxygen_fraction, dtype=np.float64)
     share = np.asarray((OXYGEN_BEFORE - oxygen) / (OXYGEN_BEFORE - OXYGEN_ROCK_SALT))
     metal = METAL_ROCK_SALT * share

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Floats
-from .._validation import check_count, checked, fail
+from .._validation import check_broadcast, check_count, checked, fail
 from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
 from ..phantoms import Phantom
@@ -104,7 +104,7 @@ def depth_profile(
     if error_draws is not None:
         error = np.std([sums.mean(draw) for draw in sums.draws(error_draws)], axis=0)
     elif noise_sd is not None:
-        variance = np.broadcast_to(np.asarray(noise_sd, dtype=np.float64) ** 2, sums.shells.shape)[sums.inside]
+        variance = check_broadcast(noise_sd, "noise_sd", sums.shells.shape)[sums.inside] ** 2
         measured = np.where(sums.inside, sums.shells, 0)
         worth = independent_voxels(
             measured, correlation_length_nm=correlation_length_nm, voxel_size_nm=sums.voxel_size_nm

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._typing import Bools, Floats
-from .._validation import check_ndim, check_option, check_positive, checked, fail
+from .._validation import check_ndim, check_not_infinite, check_option, check_positive, checked, fail
 from ..constants import SCAN_STEP_NM
 from ..containers import Tomogram
 
@@ -125,8 +125,9 @@ def depth_shells(depth_nm: ArrayLike, *, thickness_nm: float = SCAN_STEP_NM) -> 
     >>> depth_shells(np.array([[[-1.0, 0.0, 4.0, 5.0]]]))
     array([[[0, 1, 1, 2]]])
     """
+    check_ndim(depth_nm, "depth_nm", "z, y, x")
+    check_not_infinite(depth_nm, "depth_nm")
     depth = np.nan_to_num(np.asarray(depth_nm, dtype=np.float64), nan=-1.0)
-    check_ndim(depth, "depth_nm", "z, y, x")
     inside = depth >= 0
     _check_some(inside)
     step = check_positive(thickness_nm, "thickness_nm")

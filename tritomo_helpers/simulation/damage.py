@@ -191,5 +191,10 @@ def detection_power(change: ArrayLike, standard_error: ArrayLike, *, significanc
             got=f"{errors.min():g}",
             remedy="give the standard error of the change",
         )
-    ratio, limit = np.abs(np.asarray(change, dtype=np.float64)) / errors, ndtri(1 - significance / 2)
+    try:
+        true_change, errors = np.broadcast_arrays(np.asarray(change, dtype=np.float64), errors)
+    except ValueError:
+        shapes = f"shapes {np.shape(change)} and {errors.shape}"
+        raise fail("change", expected="a standard error for each", got=shapes, remedy="make them agree") from None
+    ratio, limit = np.abs(true_change) / errors, ndtri(1 - significance / 2)
     return np.asarray(ndtr(ratio - limit) + ndtr(-ratio - limit))

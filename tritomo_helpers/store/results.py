@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import fail
+from .._validation import class_of, fail
 from . import files
 
 Arrays = dict[str, NDArray[Any]]
@@ -236,7 +236,7 @@ def _built(hint: Any, name: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
     array = arrays[name]
     if (origin or hint) in (tuple, list, Sequence):
         return tuple(array.tolist()) if (origin or hint) is not list else array.tolist()
-    if array.ndim == 0 and (origin or hint) is not np.ndarray:
+    if array.ndim == 0 and class_of(hint) is not np.ndarray:
         return array.item()
     return array
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_positive, checked
+from .._validation import check_ndim, check_not_infinite, check_positive, checked
 from ._series import Series, map_tilts
 
 _LEAST_RATIO = 1.5  # a hot pixel exceeds each of its neighbors by this; the top of a small particle does not
@@ -35,6 +35,8 @@ def hot_pixels(image: ArrayLike, *, threshold: float = 10.0) -> NDArray[np.bool_
     from scipy import ndimage
 
     check_positive(threshold, "threshold", remedy="give standard deviations, such as 10")
+    check_ndim(image, "image", "y, x")
+    check_not_infinite(image, "image")
     values = np.asarray(image, dtype=np.float64)
     excess = values - ndimage.median_filter(values, size=3, mode="nearest")
     spread = 1.4826 * float(np.median(np.abs(excess)))

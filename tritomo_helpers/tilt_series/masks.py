@@ -6,7 +6,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_shape, checked
+from .._validation import check_finite, check_ndim, check_not_infinite, check_shape, checked
 from ..containers import TiltSeries, over_elements
 from ._series import Series, values_of, with_values
 
@@ -36,6 +36,8 @@ def neighbor_correlation(image: ArrayLike) -> float:
     >>> abs(neighbor_correlation(np.random.default_rng(0).normal(size=(32, 32)))) < 0.1
     True
     """
+    check_ndim(image, "image", "y, x")
+    check_not_infinite(image, "image")
     values = np.asarray(image, dtype=np.float64)
     values = values - values.mean()
     power = float(np.mean(values**2))
@@ -71,6 +73,8 @@ def background_level(image: ArrayLike, mask: ArrayLike) -> tuple[float, float]:
     """
     from scipy import ndimage
 
+    check_ndim(image, "image", "y, x")
+    check_shape(mask, "mask", np.shape(image), remedy="give the mask of this image")
     image = np.asarray(image, dtype=np.float64)
     vacuum = image[~ndimage.binary_dilation(np.asarray(mask, dtype=bool), iterations=2)]
     if vacuum.size < 8:

@@ -113,6 +113,8 @@ def normalize_tilts(x: Any, factors: ArrayLike) -> Any:
     """
     if isinstance(x, Mapping):
         return over_elements(x, lambda series: normalize_tilts(series, factors))
+    if not hasattr(x, "n_tilts"):
+        raise fail("x", expected="a tilt series", got=f"{x!r:.60}", remedy="wrap it: TiltSeries(...)", error=TypeError)
     values = np.asarray(factors, dtype=np.float64)
     check_shape(values, "factors", (x.n_tilts,), remedy="give one factor per tilt")
     for value in values:

@@ -6,7 +6,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_finite, check_option, check_shape, checked, fail
+from .._validation import check_broadcast, check_finite, check_option, check_shape, checked, fail
 from ..containers import over_elements
 from ._series import Series, map_tilts, values_of
 
@@ -180,6 +180,10 @@ def fourier_shift(values: NDArray[Any], shift_px: ArrayLike, *, axis: int) -> ND
 
     n = values.shape[axis]
     shift = np.asarray(shift_px, dtype=np.float64)
+    if shift.ndim:
+        sheared = list(values.shape)
+        sheared[axis] = 1
+        check_broadcast(shift, "shift_px", sheared, remedy="give one number, or one for each line along the axis")
     along = [1] * values.ndim
     along[axis] = -1
     frequency = fft.rfftfreq(n).reshape(along)

@@ -134,7 +134,7 @@ def beam_counts(
     """
     counts, thickness = np.asarray(signal, dtype=np.float64), np.asarray(thickness_nm, dtype=np.float64)
     check_shape(thickness, "thickness_nm", counts.shape, remedy="give the thickness of every pixel of the signal")
-    usable = np.isfinite(counts) & (thickness > 0)
+    usable = np.isfinite(counts) & np.isfinite(thickness) & (thickness > 0)
     if not usable.any():
         raise fail(
             "thickness_nm",
