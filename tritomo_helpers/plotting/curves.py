@@ -300,7 +300,7 @@ def show_curves(
     new = ax is None
     ax = _axes(ax)
     plain = [name for name in curves if not color_of(name, "") and name not in ("truth", emphasize)]
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(plain), 1)))
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.68, max(len(plain), 1)))
     if zero_line:
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0.5)
     for name, (x, y) in curves.items():
