@@ -12,7 +12,7 @@ from skimage.filters import threshold_otsu
 from tests.ellipsoids import ANGLES, ellipsoids, lamella, noisy, project, rms, series, shape_matrix
 from tritomo_helpers import alignment, datasets, io, phantoms, simulation, tilt_series, tomography
 from tritomo_helpers.alignment import _estimate, _matching
-from tritomo_helpers.containers import SpectrumTiltSeries
+from tritomo_helpers.containers import SpectrumTiltSeries, Tomogram
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +262,25 @@ def test_a_moved_specimen_changes_the_shifts_by_the_gauge_only():
     assert np.allclose(difference[:, 0], -3.0, atol=0.02)
     assert np.allclose(difference[:, 1], -(2.0 * np.cos(theta) + 1.5 * np.sin(theta)), atol=0.02)
     assert np.abs(alignment.remove_gauge(difference, ANGLES)).max() < 0.02
+
+
+@pytest.mark.parametrize(("x0", "z0"), [(4, 0), (0, 3), (-3, 2)])
+def test_shifts_bring_back_a_particle_that_the_projector_shows_displaced(x0, z0):
+    """The gauge with its signs: -x0 cos t + z0 sin t is what the shifts change by, and nothing of the opposite sign."""
+    z, y, x = np.ogrid[-16:16, -16:16, -16:16]
+    values = np.exp(-(x**2 + 1.5 * y**2 + (z - 2) ** 2) / 12) + np.exp(-((x - 3) ** 2 + y**2 + z**2) / 6)
+    moved = np.roll(values, (z0, x0), axis=(0, 2))
+    found = [
+        alignment.estimate(tomography.project(Tomogram(v, 4.63), ANGLES, label="ADF"), fit_rotation=False)
+        for v in (values, moved)
+    ]
+    change = found[1].shifts_px - found[0].shifts_px
+    theta = np.deg2rad(ANGLES)
+    basis = np.stack([np.ones_like(theta), np.cos(theta), np.sin(theta)], axis=1)
+    fitted, *_ = np.linalg.lstsq(basis, change[:, 1], rcond=None)
+    np.testing.assert_allclose(fitted, [0, -x0, z0], atol=0.05)
+    np.testing.assert_allclose(change[:, 0], 0, atol=0.02)
+    assert np.abs(alignment.remove_gauge(change, ANGLES)).max() < 0.02
 
 
 def test_matching_leaves_the_specimen_where_the_start_puts_it():

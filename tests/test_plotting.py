@@ -122,7 +122,8 @@ def test_sinogram_has_tilts_down_and_nanometers_across():
     assert (ticks[0], ticks[14]) == ("−70", "70")
     across = dict(zip((t.get_text() for t in axes[0].get_xticklabels()), axes[0].get_xticks(), strict=True))
     assert (across["0"], across["50"]) == (32, 32 + 25)
-    (even,) = plotting.show_sinograms([np.ones((15, 64))], angles, pixel_size_nm=2.0)
+    (even,) = plotting.show_sinograms([np.ones((15, 64))], angles, pixel_size_nm=2.0, across="y")
+    assert (axes[0].get_xlabel(), even.get_xlabel()) == ("position (nm)", "y (nm)")
     assert even.get_xticks()[1] == 32, "the axis lies at N // 2"
 
 

@@ -153,10 +153,10 @@ def remove_gauge(
 ) -> NDArray[np.float64]:
     r"""Take out of shifts, or of the difference of two sets, what only moves the specimen or the frame.
 
-    .. math:: s_y \to s_y - b, \qquad s_x \to s_x - (a + x_0 \cos t + z_0 \sin t)
+    .. math:: s_y \to s_y - b, \qquad s_x \to s_x - (a - x_0 \cos t + z_0 \sin t)
 
-    A specimen displaced by (x_0, b, z_0) moves its images by exactly this, and a is where the axis lies in the frame:
-    two alignments that differ by it are equally good. Least squares finds a, b, x_0 and z_0.
+    A specimen displaced by (x_0, -b, z_0) changes the shifts that bring it back by exactly this, and a is where the
+    axis lies in the frame: two alignments that differ by it are equally good. Least squares finds a, b, x_0 and z_0.
 
     Parameters
     ----------

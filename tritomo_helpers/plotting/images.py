@@ -297,6 +297,7 @@ def show_sinograms(
     titles: Sequence[str] = (),
     quantity: str = "",
     limits: tuple[float, float] | None = None,
+    across: str = "position",
 ) -> NDArray[np.object_]:
     """Show sinograms of the same tilts side by side: position in nm across, tilt in degrees down.
 
@@ -312,6 +313,8 @@ def show_sinograms(
         One short title each.
     quantity, limits
         As for :func:`show_images`.
+    across : str, default "position"
+        What runs across, of which nm are written: ``"y"`` for sums of rows, ``"x"`` for one row.
 
     Returns
     -------
@@ -346,7 +349,7 @@ def show_sinograms(
         middle, half_nm = picture.shape[1] // 2, round_length(0.4 * picture.shape[1] * pixel_size_nm)
         ax.set_xticks(middle + np.array([-1, 0, 1]) * half_nm / pixel_size_nm, map(_signed, (-half_nm, 0, half_nm)))
         ax.set_yticks(range(0, angles.size, every), map(_signed, angles[::every]))
-        ax.set(xlabel="position (nm)", title=titles[i] if titles else "")
+        ax.set(xlabel=f"{across} (nm)", title=titles[i] if titles else "")
     grid[0, 0].set_ylabel("tilt (°)")
     if quantity:
         figure.colorbar(artist, ax=list(grid[0]), label=quantity, orientation="horizontal", fraction=0.05, aspect=30)
