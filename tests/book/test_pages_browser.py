@@ -203,7 +203,8 @@ def test_search_leads_to_the_page(words, page, address, open_page, record):
 
 
 HIDDEN_IN_PRINT = (
-    "details.tt-provenance, details.tt-checked, details.hide, .tt-box, fieldset.tt-quiz input, button.toggle-button"
+    "details.tt-provenance, details.tt-checked, details.hide, .tt-box:not(.solution .tt-box), fieldset.tt-quiz input, "
+    "button.toggle-button"
 )
 
 
@@ -216,6 +217,8 @@ def test_a_printed_page_has_nothing_to_press_or_to_open(address, open_page, reco
     assert page.evaluate(shown) > 0, "on the screen they are there"
     page.emulate_media(media="print")
     assert page.evaluate(shown) == 0
+    answers = "[...document.querySelectorAll('.solution .tt-box')].map(e => e.getClientRects().length > 0)"
+    assert page.evaluate(answers) == [True] * 4, "an answer prints what it says"
     heights = "all => all.map(answer => answer.getBoundingClientRect().height)"
     assert max(page.locator("fieldset.tt-quiz label").evaluate_all(heights)) < 80, "an answer in a narrow column"
     cut = "figure => getComputedStyle(figure).breakInside"
