@@ -77,8 +77,7 @@ def test_rows_hold_the_paper_the_truth_and_both_methods(study):
     row = {name: cell.replace("\N{NO-BREAK SPACE}", " ") for name, cell in zip(twelve.HEAD, rows[0], strict=True)}
     assert row == {
         "quantity": "O (at%)",
-        "stage": "pristine",
-        "particles": "4",
+        "cycles": "0",
         "paper": "66.0 to 67.0",
         "truth": "66.5",
         "paper's method": "67.5 ± 0.41",
@@ -137,7 +136,10 @@ def test_particles_of_a_stage_stand_beside_each_other(study):
 
 def test_curves_share_the_limits_of_a_row(study):
     curves = study.curves("O_at_percent_mean", method="best")
-    rows = plotting.show_stage_curves({"paper's method": [curves], "best method": [curves]})
+    both = study.curves_by_method(["O_at_percent_mean"])
+    assert list(both) == ["paper method", "best method"]
+    np.testing.assert_array_equal(both["best method"][0].mean, curves.mean)
+    rows = plotting.show_stage_curves(both)
     assert rows[0][0].get_ylim() == rows[0][1].get_ylim()
     assert len([line for line in rows[0][0].lines if line.get_linestyle() == "--"]) == 4
     with pytest.raises(ValueError, match="columns: expected the same quantities"):

@@ -229,6 +229,13 @@ class Twelve:
             [(profile.depth_nm, profile.mean) for profile in true],
         )
 
+    def curves_by_method(self, columns: Sequence[str]) -> dict[str, list[StageCurves]]:
+        """Return columns against depth by both methods, as `plotting.show_stage_curves` takes them."""
+        return {
+            f"{method} method": [self.curves(column, method=method) for column in columns]
+            for method in ("paper", "best")
+        }
+
 
 def load() -> Twelve:
     """Read the study's table of all particles; where the package lacks it, join the particles that it has.
@@ -261,27 +268,27 @@ def label(quantity: str) -> str:
     return f"{stem} ({_UNITS[what]})" if what in _UNITS else f"{stem} (% of {stem[:2]})"
 
 
-HEAD = ("quantity", "stage", "truth", "paper's method", "best method", "paper", "particles")
+HEAD = ("quantity", "cycles", "truth", "paper's method", "best method", "paper")
 
 
 def comparison(study: Twelve, quantities: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return rows for a table as `HEAD` names them: what is compared side by side, then quoted values and particles.
+    """Return rows for a table as `HEAD` names them: what is compared side by side, then quoted values.
 
     Measured values carry the standard deviation between the particles of the stage. No cell but the first breaks.
     """
     rows = []
     for quantity in quantities:
         means = {method: study.by_stage(study.values(quantity, method=method)) for method in METHODS}
-        for at, stage in enumerate(study.stages):
+        name = label(quantity).replace(f" of {quantity[:2]})", ")")  # the quantity says of what
+        for at, cycles in enumerate(study.cycles):
             low, high = quoted(quantity)[at]
             cells = (
-                stage,
+                f"{cycles:g}",
                 _number(means["truth"].mean[at]),
                 *(_with_spread(means[method], at) for method in ("paper", "best")),
                 _range(low, high),
-                str(means["best"].n[at] or means["paper"].n[at]),
             )
-            rows.append((label(quantity), *(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in cells)))
+            rows.append((name, *(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in cells)))
     return rows
 
 
@@ -298,6 +305,8 @@ def _range(low: float, high: float) -> str:
 def _with_spread(means: StageMeans, at: int) -> str:
     if not np.isfinite(means.mean[at]):
         return "–"
+    if means.mean[at] == means.sd[at] == 0:
+        return "0"
     return f"{_number(means.mean[at])} ± {_number(means.sd[at])}"
 
 
